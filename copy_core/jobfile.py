@@ -1,0 +1,200 @@
+"""Reads job files: YAML or JSON in, a checked job and its connections out, or every error at once.
+
+`copy_core.yaml_nodes` says how words and numbers of a file are taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple, cast, get_args
+
+from pydantic import ConfigDict, Field
+
+from copy_core.connectors.options import Connection, LocalOptions
+from copy_core.errors import ConfigError
+from copy_core.job import Definition, Job, JobFile, Name, Settings, resolve
+from copy_core.job_rules import check_schedules, check_tables, unknown_type
+from copy_core.job_shape import check, nearest
+from copy_core.yaml_lines import Document, Problem, read
+
+_BESIDE = ("connections.yaml", "connections.yml", "connections.json")
+_OPTIONS = {
+    get_args(options.model_fields["type"].annotation)[0]: options
+    for options in get_args(get_args(Connection)[0])
+}
+
+
+class Loaded(NamedTuple):
+    """A job file that holds.
+
+    Attributes:
+        job: the job, with every setting decided.
+        connections: every connection that the files define, by name.
+    """
+
+    job: Job
+    connections: dict[str, Connection]
+
+
+class JobFileError(ConfigError):
+    """A job file, or the connections that it is read with, must be changed.
+
+    Attributes:
+        problems: all that is wrong, file by file, from top to bottom.
+    """
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join(map(str, self.problems)), code="job-file")
+        self.args = (self.problems,)
+
+
+def load(path: Path, connections: Path | None = None) -> Loaded:
+    """Reads a job file and checks it.
+
+    Args:
+        path: the job file, YAML or (by its name) JSON.
+        connections: a file with connections; without it, `connections.yaml`, `.yml` or `.json`
+            beside the job file is read as well, where it exists. The job file may hold
+            connections of its own, under other names.
+
+    Raises:
+        JobFileError: something is wrong; it holds every problem of every file, with its line.
+    """
+    file = read(path)
+    others = [read(other) for other in ([connections] if connections else _beside(file))]
+    found, names = _connections(file, others)
+    job = _job(file)
+    if not any(other.data is None for other in others):
+        _check_names(file, names)
+    problems = [
+        problem
+        for document in [file, *others]
+        for problem in sorted(document.problems, key=lambda p: (p.line, p.column))
+    ]
+    if problems or job is None:
+        raise JobFileError(problems)
+    return Loaded(job, found)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a job file with its connections, for editors to complete and check."""
+    return {
+        # Of the drafts that editors know, the newest that all of them know.
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        **_WholeFile.model_json_schema(),
+    }
+
+
+class _ConnectionsFile(Definition):
+    connections: dict[Name, Any]
+
+
+class _JobAndConnections(JobFile):
+    connections: dict[Name, Any] = Field(default_factory=dict)
+
+
+class _WholeFile(JobFile):
+    """A copy job: what is copied from where to where, how, and when."""
+
+    model_config = ConfigDict(title="copyjob job file")
+
+    connections: dict[Name, Connection] = Field(default_factory=dict)
+    """Where to read from and write to, by name; they may also stand in a file of their own."""
+
+
+def _beside(file: Document) -> list[Path]:
+    if file.data is None:
+        return []
+    found = [file.folder / name for name in _BESIDE]
+    return [other for other in found if other.is_file() and other != file.file]
+
+
+def _connections(file: Document, others: list[Document]) -> tuple[dict[str, Connection], set[str]]:
+    """The connections that hold, and the names of all, those that do not hold included."""
+    found: dict[str, Connection] = {}
+    where: dict[str, Document] = {}
+    for document in [file, *others]:
+        data = document.data or {}
+        if data and document is not file:
+            check(document, (), _ConnectionsFile, data)
+        written = data.get("connections")
+        for name, value in written.items() if isinstance(written, dict) else ():
+            if name in where:
+                what = f"there is a connection of this name in {where[name].file} already"
+                document.report(
+                    ("connections", name), what, "rename or remove one of them", key=True
+                )
+                continue
+            where[name] = document
+            if (connection := _connection(document, name, value)) is not None:
+                found[name] = connection
+    return found, set(where)
+
+
+def _connection(document: Document, name: str, value: Any) -> Connection | None:
+    place = ("connections", name)
+    kind = value.get("type") if isinstance(value, dict) else None
+    if not isinstance(value, dict):
+        document.report(place, "must be a mapping with a type")
+    elif "type" not in value:
+        document.report((*place, "type"), "is missing", f"known: {', '.join(sorted(_OPTIONS))}")
+    elif not isinstance(kind, str) or kind not in _OPTIONS:
+        fix = nearest(str(kind), _OPTIONS)
+        document.report((*place, "type"), "there is no such type of connection", fix)
+    elif connection := check(document, place, _OPTIONS[kind], value):
+        if isinstance(connection, LocalOptions):
+            for column, cast_to in connection.types.items():
+                if wrong := unknown_type(cast_to):
+                    document.report((*place, "types", column), *wrong)
+        return cast("Connection", connection)
+    return None
+
+
+def _check_names(file: Document, names: set[str]) -> None:
+    for role in ("source", "destination"):
+        name = (file.data or {}).get(role)
+        if isinstance(name, str) and name and name not in names:
+            fix = nearest(name, names)
+            file.report(
+                (role,),
+                f"there is no connection '{name}'",
+                fix or "define it under connections, here or in connections.yaml beside this file",
+            )
+
+
+def _job(file: Document) -> Job | None:
+    """The job when its shape is right; its rules are checked as far as the shape allows."""
+    if file.data is None:
+        return None
+    data = file.data
+    whole = check(file, (), _JobAndConnections, data)
+    # Where the shape is wrong, the rules still hold for the rest.
+    right = (whole, range(len(whole.tables))) if whole else _without_faults(file, data)
+    job = resolve(right[0])
+    tables = dict(zip(right[1], job.tables, strict=False))
+    for place, what, fix in [*check_tables(tables, data), *check_schedules(job.schedules)]:
+        file.report(place, what, fix)
+    return job if whole else None
+
+
+# Top-level keys that say nothing about tables.
+_APART = set(JobFile.model_fields) - set(Settings.model_fields) - {"tables"} | {"connections"}
+
+
+def _without_faults(file: Document, data: dict[str, Any]) -> tuple[JobFile, list[int]]:
+    """A job of what has the right shape, and which tables of the file those are.
+
+    None are, if settings of the job itself are wrong: nobody knows what the tables would inherit.
+    """
+    broken = {problem.place[:2] for problem in file.problems}
+    heads = {place[0] for place in broken if place}
+    written = data.get("tables")
+    kept: list[int] = []
+    if isinstance(written, list) and heads <= _APART | {"tables"}:
+        kept = [n for n in range(len(written)) if ("tables", n) not in broken]
+    sound = {k: v for k, v in data.items() if k in JobFile.model_fields and k not in heads}
+    stand_in = {"name": "job", "source": "source", "destination": "destination"}
+    tables = [written[n] for n in kept] if written and kept else [{"source": "table"}]
+    return JobFile.model_validate({**stand_in, **sound, "tables": tables}, strict=True), kept
