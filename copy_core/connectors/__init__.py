@@ -1,0 +1,1 @@
+"""Connectors: one module or package a system; `registry` finds them by name."""
