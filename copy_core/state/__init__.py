@@ -1,0 +1,1 @@
+"""What a job remembers between runs: watermarks, pending windows, leases, run records."""
