@@ -1,0 +1,1 @@
+"""What drives the control flow: threads on one machine, or Durable Functions."""

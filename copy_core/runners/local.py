@@ -1,0 +1,125 @@
+"""Drives the control flow on one machine with threads."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from copy_core import flow
+from copy_core.errors import Cancelled
+from copy_core.failures import classify
+from copy_core.model import Outcome, RunSummary
+from copy_core.state import lease, process
+from copy_core.steps import Steps
+from copy_core.tally import lost
+
+if TYPE_CHECKING:
+    from copy_core.context import Context
+    from copy_core.flow import Step
+
+
+_STOPPED_WAIT_S = 1.0
+
+
+def new_run_id(now: datetime | None = None) -> str:
+    """A name for a run that sorts by time."""
+    when = now or datetime.now(UTC)
+    return f"{when:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+
+
+class LocalRunner:
+    """Runs one job in this process.
+
+    Args:
+        context: what the steps work with; the runner sets who holds the lease, and what stops.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._stopped = threading.Event()
+        self._heartbeat: lease.Heartbeat | None = None
+        self._context = replace(
+            context, check=self._check, holder="copyjob run", process=process.this()
+        )
+        self._steps = Steps(self._context)
+
+    def stop(self) -> None:
+        """Asks the run to stop between two batches; the next run goes on from there."""
+        self._stopped.set()
+
+    def run(
+        self, tables: list[str] | None = None, trigger: str = "manual", run_id: str | None = None
+    ) -> RunSummary:
+        """Runs the job to its end.
+
+        Args:
+            tables: the tables to copy; all when None.
+            trigger: what started the run, for its record.
+            run_id: its name; a new one when None.
+
+        Returns:
+            The run's summary; failures are in it, not raised.
+        """
+        run_id = run_id or new_run_id()
+        job = self._context.job.name
+        run = {"run_id": run_id, "job": job, "trigger": trigger, "tables": tables}
+        with ExitStack() as self._held:
+            summary = self._drive(flow.run_job(run))
+        return RunSummary.model_validate(summary)
+
+    def _keep_lease(self, run_id: str) -> None:
+        context = self._context
+        beat = lease.Heartbeat(context.store, context.job.name, context.lease_s, run_id)
+        self._heartbeat = self._held.enter_context(beat)
+
+    def _check(self) -> None:
+        if self._heartbeat is not None:
+            self._heartbeat.check()
+        if self._stopped.is_set():
+            raise Cancelled("the run was asked to stop", fix="The next run goes on from here")
+
+    def _drive(self, steps: Generator[Step, Any, Any]) -> Any:
+        """Runs a flow: hands it what came of each step it yields, until it returns."""
+        answer: Any = None
+        while True:
+            try:
+                step = steps.send(answer)
+            except StopIteration as end:
+                return end.value
+            answer = self._do(step)
+
+    def _do(self, step: Step) -> Any:
+        match step:
+            case flow.Call(name, arg):
+                outcome: Outcome = getattr(self._steps, name)(arg)
+                if name == "begin" and outcome.status == "done":
+                    self._keep_lease(arg["run_id"])
+                return outcome
+            case flow.Wait(seconds):
+                # Steps that finish what was begun are tried again in a stopped run as well.
+                if self._stopped.wait(seconds):
+                    time.sleep(min(seconds, _STOPPED_WAIT_S))
+                return None
+            case flow.CopyTable(arg):
+                try:
+                    return self._drive(flow.copy_table(arg))
+                except Exception as e:  # noqa: BLE001 - one table does not take the others along
+                    return lost(arg["table"], classify(e))
+            case flow.Gather(flows, limit):
+                return self._gather(flows, limit)
+
+    def _gather(self, flows: Any, limit: int) -> list[Any]:
+        if limit == 1:
+            return [self._drive(each) for each in flows]
+        with ThreadPoolExecutor(limit, thread_name_prefix="copy") as pool:
+            try:
+                return list(pool.map(self._drive, flows))
+            except BaseException:
+                self.stop()
+                raise

@@ -1,0 +1,110 @@
+"""Adds up what steps report: to a table's result, and to the run's summary. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from copy_core.errors import CopyJobError
+from copy_core.model import JsonDict, Outcome, RunSummary, TableResult
+
+
+class Tally:
+    """What is known so far of one table in a run."""
+
+    def __init__(self, table: str) -> None:
+        self._fields: JsonDict = {"source": table, "destination": table, "status": "unchanged"}
+        self._counts = dict.fromkeys(
+            ("rows_read", "rows_written", "rows_skipped_null", "files_read", "files_written",
+             "bytes_read", "bytes_written", "parts", "retries"),
+            0,
+        )  # fmt: skip
+        self._started: float | None = None
+        self._ended = 0.0
+        self.failed: Outcome | None = None
+
+    def add(self, tried: tuple[Outcome, int]) -> Outcome:
+        """Takes in a step's last outcome and how often it was tried again."""
+        outcome, retries = tried
+        self._counts["retries"] += retries
+        if self._started is None:
+            self._started = outcome.started
+        self._ended = max(self._ended, outcome.ended)
+        if outcome.status != "done":
+            if self.failed is None or self.failed.status == "cancelled":
+                self.failed = outcome
+            return outcome
+        for name in self._counts:
+            self._counts[name] += outcome.value.get(name, 0)
+        if "destination" in outcome.value:
+            self._fields["destination"] = outcome.value["destination"]
+        return outcome
+
+    def forgive(self) -> None:
+        """Forgets what failed: it is planned anew."""
+        self.failed = None
+
+    def planned(self, plan: JsonDict) -> None:
+        """Takes in a plan: the first one tells the load type and the lower bound."""
+        self._fields.setdefault("load_type", plan["load_type"])
+        self._fields.setdefault("lower_bound", plan["lower_bound"])
+        self._fields["upper_bound"] = plan["upper_bound"]
+        self._fields["resumed"] = self._fields.get("resumed", False) or plan["resumed"]
+
+    def committed(self, published: JsonDict) -> None:
+        """Takes in a commit: only now do rows count as written."""
+        self._fields["status"] = "copied"
+        for name in ("rows", "files", "bytes"):
+            self._counts[f"{name}_written"] += published[name]
+
+    def result(self) -> TableResult:
+        """The table's result as it stands."""
+        status: Literal["copied", "unchanged", "failed", "cancelled"] = self._fields["status"]
+        error = None
+        if self.failed is not None:
+            status = "cancelled" if self.failed.status == "cancelled" else "failed"
+            error = self.failed.error
+        seconds = max(0.0, self._ended - (self._started or 0.0))
+        rate = self._counts["rows_written"] / seconds if seconds else 0.0
+        return TableResult(
+            **self._fields
+            | self._counts
+            | {
+                "status": status,
+                "error": error,
+                "duration_s": round(seconds, 3),
+                "rows_per_s": round(rate, 1),
+                "ended_at": _iso(self._ended),
+            }
+        )
+
+
+def lost(table: str, error: CopyJobError) -> TableResult:
+    """The result of a table whose flow itself broke off."""
+    return TableResult(source=table, destination=table, status="failed", error=error.to_json())
+
+
+def summarise(run: JsonDict, begun: Outcome, results: list[TableResult]) -> RunSummary:
+    """The run's summary, from how it began and what became of its tables."""
+    statuses = {result.status for result in results}
+    status: Literal["succeeded", "failed", "cancelled", "conflict"] = "succeeded"
+    if begun.status == "conflict":
+        status = "conflict"
+    elif "cancelled" in statuses or begun.status == "cancelled":
+        status = "cancelled"
+    elif "failed" in statuses or begun.status != "done":
+        status = "failed"
+    return RunSummary(
+        run_id=run["run_id"],
+        job=run["job"],
+        trigger=run["trigger"],
+        status=status,
+        started_at=_iso(begun.started),
+        ended_at=max([_iso(begun.ended), *(result.ended_at for result in results)]),
+        tables=tuple(results),
+        error=begun.error,
+    )
+
+
+def _iso(epoch: float) -> str:
+    return datetime.fromtimestamp(epoch, UTC).isoformat(timespec="milliseconds")
