@@ -1,0 +1,1 @@
+"""SQL databases: `dialect` modules are pure text, engine modules talk to a server."""
