@@ -1,0 +1,115 @@
+"""The one commit that makes a sequence visible, in each of the ways a Delta table takes rows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
+from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
+
+from copy_core.connectors.delta.faults import faults
+from copy_core.connectors.delta.parquet import Written
+from copy_core.connectors.delta.rows import DataFile
+from copy_core.connectors.delta.storage import Lake
+from copy_core.job import WriteMode
+from copy_core.model import Target
+
+
+def create(
+    lake: Lake, name: str, schema: pa.Schema, added: Sequence[Written], marks: CommitProperties
+) -> None:
+    """Makes the table and its first rows in one commit.
+
+    Args:
+        lake: where.
+        name: the table's name.
+        schema: its columns.
+        added: its files.
+        marks: with no retries: delta-rs would rebase even the making of a table onto another's.
+
+    Raises:
+        TransientError: somebody else made the table meanwhile.
+    """
+    with faults():
+        create_table_with_add_actions(
+            lake.uri(name),
+            Schema.from_arrow(schema),
+            [_add(file) for file in added],
+            mode="error",
+            storage_options=lake.storage,
+            commit_properties=marks,
+        )
+
+
+def add_columns(table: DeltaTable, fields: Sequence[pa.Field]) -> None:
+    """Adds nullable columns, in a commit of their own: readers see nulls in them."""
+    with faults():
+        table.alter.add_columns(Schema.from_arrow(pa.schema(fields)).fields)
+
+
+def files(
+    table: DeltaTable,
+    write: WriteMode,
+    added: Sequence[Written],
+    removed: Sequence[DataFile],
+    marks: CommitProperties,
+) -> None:
+    """Adds files as they are, and removes others (`overwrite`: all there are)."""
+    now = time.time_ns() // 1_000_000
+    actions: list[AddAction | RemoveAction] = [_add(file) for file in added]
+    actions += [RemoveAction(file.path, True, now, file.size, {}) for file in removed]
+    with faults():
+        table.create_write_transaction(
+            actions,
+            "overwrite" if write == "overwrite" else "append",
+            table.schema(),
+            commit_properties=marks,
+        )
+
+
+def rows(
+    table: DeltaTable, target: Target, batches: Iterable[pa.RecordBatch], marks: CommitProperties
+) -> None:
+    """Hands the rows to delta-rs, for tables that it must look into each row for: partitions,
+    constraints, a change data feed.
+    """
+    schema = pa.schema(table.schema().to_arrow())
+    reader = pa.RecordBatchReader.from_batches(schema, _filled(batches, schema))
+    with faults():
+        if target.write == "upsert":
+            matched = " AND ".join(f"t.{_quoted(k)} = s.{_quoted(k)}" for k in target.keys)
+            merge = table.merge(
+                reader, matched, source_alias="s", target_alias="t", commit_properties=marks
+            )
+            merge.when_matched_update_all().when_not_matched_insert_all().execute()
+        else:
+            write_deltalake(table, reader, mode=target.write, commit_properties=marks)
+
+
+def _filled(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Rows with every column of the table; null in those that do not arrive."""
+    for batch in batches:
+        arrays = [
+            batch.column(field.name).cast(field.type)
+            if field.name in batch.schema.names
+            else pa.nulls(batch.num_rows, field.type)
+            for field in schema
+        ]
+        yield pa.record_batch(arrays, schema=schema)
+
+
+def _add(file: Written) -> AddAction:
+    return AddAction(
+        path=file.path,
+        size=file.size,
+        partition_values={},
+        modification_time=time.time_ns() // 1_000_000,
+        data_change=True,
+        stats=file.stats,
+    )
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

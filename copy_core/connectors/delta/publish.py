@@ -1,0 +1,122 @@
+"""Publishes a sequence in one commit, whoever else writes to the table meanwhile."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from copy_core.connectors.delta import commits, staging
+from copy_core.connectors.delta.columns import fit
+from copy_core.connectors.delta.ledger import Ledger
+from copy_core.connectors.delta.merge import Arrivals
+from copy_core.connectors.delta.parquet import Written, rows_of
+from copy_core.connectors.delta.protocol import takes_files
+from copy_core.connectors.delta.rows import DataFile
+from copy_core.connectors.delta.scan import Scan
+from copy_core.connectors.delta.storage import Lake
+from copy_core.errors import CopyJobError, TransientError
+from copy_core.model import Commit, Published
+
+# A publisher that others keep overtaking gives way after so many attempts; the run tries again.
+_ATTEMPTS = 12
+_PAUSE_S = 0.05
+
+
+class Publisher:
+    """Publishes one commit.
+
+    The commit carries the ledger's `txn` action. delta-rs rebases a commit onto those that others
+    made meanwhile, but never onto one with the same transaction id. What depends on the rows of
+    the table (overwrite, upsert, its creation) is not rebased at all: it is done again.
+
+    Nothing is removed after a failure: a commit whose answer got lost may have succeeded.
+    """
+
+    def __init__(self, lake: Lake, ledger: Ledger, commit: Commit) -> None:
+        self._lake, self._ledger, self._commit = lake, ledger, commit
+        self._target = commit.target
+        self._files = lake.files(self._target.object)
+        self._stem = staging.stem(ledger, self._target.sequence, "upsert")
+        self._arrivals: Arrivals | None = None
+        self._newest_files: list[Written] = []
+
+    def run(self) -> Published:
+        """Publishes, or returns the record of the attempt that did."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return self._attempt()
+            except TransientError as e:
+                if e.code != "commit-conflict" or attempt == _ATTEMPTS:
+                    raise
+            time.sleep(_PAUSE_S * attempt * random.random())
+        raise AssertionError
+
+    def _attempt(self) -> Published:
+        """Publishes into the table as it is now."""
+        target, ledger = self._target, self._ledger
+        table = self._lake.open(target.object)
+        if table is not None and ledger.sequence(table) >= target.sequence:
+            return ledger.record(table)
+        shape = fit(target, table)
+        staged = staging.check(self._files, self._commit, shape.schema, shape.required)
+        if table is not None and shape.added:
+            table = self._widened(table, shape.added)
+        arriving = self._newest(staged, shape.schema)
+        published = self._record(arriving)
+        ledger.note(published, -1 if table is None else table.version())
+        if target.truncate:
+            # The newest row of each key is chosen: nothing of what is there has to be merged with.
+            target = target.model_copy(update={"write": "overwrite"})
+        # Only a plain append holds whatever others have written meanwhile.
+        appends = table is not None and target.write == "append"
+        marks = ledger.properties(published, retries=None if appends else 0)
+        if table is None:
+            commits.create(self._lake, target.object, shape.schema, arriving, marks)
+        elif takes_files(table, target.write):
+            removed, kept = self._replaced(table) if target.write == "upsert" else ([], [])
+            commits.files(table, target.write, [*arriving, *kept], removed, marks)
+        else:
+            commits.rows(table, target, self._batches(arriving), marks)
+        return published
+
+    def _widened(self, table: DeltaTable, fields: list[pa.Field]) -> DeltaTable:
+        """The table with new columns, added here or by somebody who was faster."""
+        try:
+            commits.add_columns(table, fields)
+        except CopyJobError:
+            table = self._lake.open(self._target.object) or table
+            if not {field.name for field in fields} <= {f.name for f in table.schema().fields}:
+                raise
+        return table
+
+    def _newest(self, staged: list[Written], schema: pa.Schema) -> list[Written]:
+        """The files to make visible: those staged, for an upsert with the newest rows only."""
+        if self._target.write != "upsert":
+            return staged
+        if self._arrivals is None:
+            self._arrivals = Arrivals(self._files, staged, schema, self._target)
+            self._newest_files = self._arrivals.written(self._stem, schema)
+        return self._newest_files
+
+    def _replaced(self, table: DeltaTable) -> tuple[list[DataFile], list[Written]]:
+        """The files that an upsert removes, and what it keeps of them."""
+        if self._arrivals is None:
+            return [], []
+        scan = Scan(self._lake, self._target.object, table)
+        return self._arrivals.rewrite(scan, f"{self._stem}-{table.version()}")
+
+    def _batches(self, files: list[Written]) -> Iterator[pa.RecordBatch]:
+        for file in files:
+            yield from rows_of(self._files, file)
+
+    def _record(self, arriving: list[Written]) -> Published:
+        return self._commit.published(
+            rows=sum(file.rows for file in arriving),
+            superseded=self._arrivals.superseded if self._arrivals else 0,
+            files=len(arriving),
+            bytes=sum(file.size for file in arriving),
+        )
