@@ -1,0 +1,131 @@
+"""`copyjob run`: runs a job in this process, and shows it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from copy_core.cli.common import (
+    BAD_JOB,
+    CANCELLED,
+    DONE,
+    FAILED,
+    HELD,
+    Opened,
+    print_json,
+    show_errors,
+    terminal_width,
+)
+from copy_core.cli.progress import Silent, display
+from copy_core.cli.report import summary_lines
+from copy_core.flow import Call, CopyTable
+from copy_core.runners.local import LocalRunner
+
+if TYPE_CHECKING:
+    from copy_core.flow import Step
+    from copy_core.model import RunSummary
+
+_SAME_WISH_S = 1.0
+
+
+def run(opened: Opened, names: tuple[str, ...], *, as_json: bool, quiet: bool) -> int:
+    """Runs a job and shows it; returns the exit code.
+
+    Raises:
+        ConfigError: the job has no such table, or a secret is not set.
+    """
+    from copy_core.selection import selected
+
+    tables = selected(opened.job, names)
+    _check_secrets(opened)
+    shown = display(tables, quiet=quiet, as_json=as_json)
+    with shown:
+        summary = _run(opened, tables, shown)
+    if as_json:
+        print_json(summary.to_json())
+    elif not quiet and summary.status != "conflict":
+        click.echo()
+        for line in summary_lines(summary, terminal_width()):
+            click.echo(line)
+    show_errors(summary)
+    return _exit_code(summary)
+
+
+def _run(opened: Opened, tables: list[str], shown: Silent) -> RunSummary:
+    from copy_core.context import Context
+
+    context = Context(opened.job, opened.connections, opened.store, observe=shown.observe)
+    runner = _WatchedRunner(context, shown)
+    with _stopped_by_signals(runner, shown):
+        return runner.run(tables)
+
+
+class _WatchedRunner(LocalRunner):
+    """A runner that tells at which step each table is, and what became of it."""
+
+    def __init__(self, context: Any, shown: Silent) -> None:
+        super().__init__(context)
+        self._shown = shown
+
+    def _do(self, step: Step) -> Any:
+        if isinstance(step, Call) and "table" in step.arg:
+            self._shown.at_step(step.arg["table"], step.name)
+        answer = super()._do(step)
+        if isinstance(step, CopyTable):
+            self._shown.ended(answer)
+        return answer
+
+
+@contextmanager
+def _stopped_by_signals(runner: LocalRunner, shown: Silent) -> Iterator[None]:
+    """Within it, the first SIGINT or SIGTERM stops the run cleanly; a later one kills.
+
+    What comes within a second is the same wish: a terminal, `timeout` and `make` may all pass
+    one Ctrl-C on.
+    """
+    asked: list[float] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        asked.append(time.monotonic())
+        if len(asked) == 1:
+            runner.stop()
+            shown.stopping()
+        elif asked[-1] - asked[0] > _SAME_WISH_S:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    old = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in old.items():
+            signal.signal(each, handler)
+
+
+def _check_secrets(opened: Opened) -> None:
+    """A secret that is not set stops the run before anything of it is recorded."""
+    from copy_core.errors import ConfigError
+    from copy_core.secrets import resolve
+
+    for name in (opened.job.source, opened.job.destination):
+        try:
+            resolve(opened.connections[name].model_dump_json())
+        except ConfigError as e:
+            raise e.at(job=opened.job.name, connection=name) from None
+
+
+def _exit_code(summary: RunSummary) -> int:
+    if summary.status == "conflict":
+        return HELD
+    if summary.status == "cancelled":
+        return CANCELLED
+    if not summary.tables and summary.error and summary.error["recovery"] == "config":
+        return BAD_JOB
+    return DONE if summary.status == "succeeded" else FAILED
