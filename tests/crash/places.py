@@ -1,0 +1,220 @@
+"""The systems that real runs copy between: rows put into a source, and read back from a
+destination with other means than the connector's wherever there are some.
+
+A row is `(id, v, rev)`: its key, its incremental column (may be None), and the number of this
+version of it, which no other version of any row has.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import DeltaTable, write_deltalake
+
+from copy_core.connectors import memory
+from copy_core.connectors.options import (
+    Connection,
+    DeltaOptions,
+    LocalOptions,
+    MemoryOptions,
+    SqliteOptions,
+)
+from copy_core.connectors.registry import open_source
+from copy_core.model import Slice
+
+Row = tuple[int, int | None, int]
+SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.int64(), nullable=False),
+        ("v", pa.int64()),
+        pa.field("rev", pa.int64(), nullable=False),
+    ]
+)
+TABLE = "t"
+
+
+def batch(rows: Sequence[Row]) -> pa.Table:
+    """Rows as an Arrow table."""
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], []]
+    return pa.table(columns, schema=SCHEMA)
+
+
+class SqliteTable:
+    """A table in a SQLite file, written as another program would: readers do not hold it up."""
+
+    updates = deletes = True
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "source.db"
+        self.options = SqliteOptions(type="sqlite", path=str(self._path))
+        self._do("PRAGMA journal_mode = WAL", [()])
+        self._do("CREATE TABLE t (id INTEGER PRIMARY KEY, v INTEGER, rev INTEGER NOT NULL)", [()])
+
+    def insert(self, rows: Sequence[Row]) -> None:
+        self._do("INSERT INTO t VALUES (?, ?, ?)", rows)
+
+    def update(self, row: Row) -> None:
+        self._do("UPDATE t SET v = ?2, rev = ?3 WHERE id = ?1", [row])
+
+    def delete(self, number: int) -> None:
+        self._do("DELETE FROM t WHERE id = ?", [(number,)])
+
+    def _do(self, sql: str, rows: Sequence[Sequence[int | None]]) -> None:
+        # Neither commit nor checkpoint of a test's own rows has to survive a power cut.
+        with closing(sqlite3.connect(self._path, timeout=20)) as connection, connection:
+            connection.execute("PRAGMA synchronous = OFF")
+            connection.executemany(sql, rows) if "?" in sql else connection.execute(sql)
+
+
+class DeltaLake:
+    """A Delta table."""
+
+    updates = deletes = True
+
+    def __init__(self, folder: Path) -> None:
+        self.options = DeltaOptions(type="delta", root=str(folder / "lake"))
+        self._url = f"{self.options.root}/{TABLE}"
+        write_deltalake(self._url, batch([]))
+
+    def insert(self, rows: Sequence[Row]) -> None:
+        write_deltalake(self._url, batch(rows), mode="append")
+
+    def update(self, row: Row) -> None:
+        changes = {"v": "NULL" if row[1] is None else str(row[1]), "rev": str(row[2])}
+        DeltaTable(self._url).update(updates=changes, predicate=f"id = {row[0]}")
+
+    def delete(self, number: int) -> None:
+        DeltaTable(self._url).delete(f"id = {number}")
+
+
+class Files:
+    """A folder to which files are added, and never changed."""
+
+    updates = deletes = False
+
+    def __init__(self, folder: Path, form: str) -> None:
+        self.options = _files(folder / "files", form)
+        self._folder, self._form, self._numbers = folder / "files" / TABLE, form, count()
+        self._folder.mkdir(parents=True)
+        self.insert([])
+
+    def insert(self, rows: Sequence[Row]) -> None:
+        # Written aside and renamed, as programs do that others read from.
+        path = self._folder / f"{next(self._numbers):06}.{self._form}"
+        aside = path.with_name(f".{path.name}")
+        if self._form == "parquet":
+            pq.write_table(batch(rows), aside)
+        elif self._form == "csv":
+            with aside.open("w", newline="") as file:
+                csv.writer(file).writerows([SCHEMA.names, *rows])
+        else:
+            dicts = [dict(zip(SCHEMA.names, row, strict=True)) for row in rows]
+            aside.write_text("".join(f"{json.dumps(each)}\n" for each in dicts))
+        aside.rename(path)
+
+    def update(self, row: Row) -> None:
+        raise AssertionError(f"files are never changed: {row}")
+
+    def delete(self, number: int) -> None:
+        raise AssertionError(f"files are never changed: {number}")
+
+
+Source = SqliteTable | DeltaLake | Files
+
+
+def source(kind: str, folder: Path) -> Source:
+    """A source with the empty table `t`: sqlite, delta, parquet, csv or jsonl."""
+    if kind == "sqlite":
+        return SqliteTable(folder)
+    return DeltaLake(folder) if kind == "delta" else Files(folder, kind)
+
+
+def destination(kind: str, folder: Path) -> Connection:
+    """A place to copy to, of the same kinds."""
+    if kind == "sqlite":
+        return SqliteOptions(type="sqlite", path=str(folder / "target.db"))
+    if kind == "delta":
+        return DeltaOptions(type="delta", root=str(folder / "target"))
+    return _files(folder / "target", kind)
+
+
+def _files(root: Path, form: str) -> LocalOptions:
+    types = {"id": "int64", "v": "int64", "rev": "int64"}
+    given = {"type": "local", "root": str(root), "format": form, "types": types}
+    return LocalOptions.model_validate(given)
+
+
+def rows(connection: Connection) -> list[Row]:
+    """The rows that readers of the destination see now, sorted by version."""
+    found: list[Row] = []
+    match connection:
+        case SqliteOptions(path=path):
+            if Path(path).exists():
+                with closing(sqlite3.connect(path, timeout=20)) as reader:
+                    if reader.execute("SELECT 1 FROM sqlite_schema WHERE name = 't'").fetchone():
+                        found = reader.execute("SELECT id, v, rev FROM t").fetchall()
+        case DeltaOptions(root=root):
+            if DeltaTable.is_deltatable(f"{root}/{TABLE}"):
+                found = _tuples(DeltaTable(f"{root}/{TABLE}").to_pyarrow_table())
+        case LocalOptions():
+            # While files move, only readers of the ledger are promised the old rows or the new.
+            if not Path(connection.root).is_dir():
+                return []
+            with open_source(connection) as reader:
+                if TABLE in reader.objects():
+                    asked = Slice(object=TABLE, columns=tuple(SCHEMA.names))
+                    batches = list(reader.read(asked, 1000))
+                    found = [row for each in batches for row in _tuples(each)]
+        case MemoryOptions(name=name):
+            if stored := memory.store(name).tables.get(TABLE):
+                found = _tuples(stored.rows)
+    return sorted(found, key=lambda row: row[2])
+
+
+def waiting(connection: Connection) -> list[str]:
+    """What was staged, and is neither published nor cleared away."""
+    match connection:
+        case SqliteOptions(path=path):
+            if not Path(path).exists():
+                return []
+            with closing(sqlite3.connect(path, timeout=20)) as reader:
+                asked = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name != 't'"
+                names = {name for (name,) in reader.execute(asked)}
+            return sorted(names - {"_copyjob_ledger"})
+        case DeltaOptions(root=root):
+            return sorted(_unowned(Path(root, TABLE)))
+        case LocalOptions(root=root):
+            area = Path(root, TABLE, "_copyjob")
+            return sorted(str(p.relative_to(area)) for p in area.rglob("*") if _left(p))
+        case MemoryOptions(name=name):
+            return sorted(map(str, memory.store(name).staged))
+
+
+def _left(path: Path) -> bool:
+    return path.is_file() and ("staging" in path.parts or path.name.endswith(".tmp"))
+
+
+def _unowned(folder: Path) -> Iterator[str]:
+    """Data files that no commit of a Delta table has ever added."""
+    owned = set()
+    for log in folder.glob("_delta_log/*.json"):
+        for line in log.read_text().splitlines():
+            action = json.loads(line)
+            owned |= {unquote(action["add"]["path"])} if "add" in action else set()
+    for path in folder.rglob("*.parquet"):
+        name = path.relative_to(folder).as_posix()
+        if not name.startswith("_delta_log/") and name not in owned:
+            yield name
+
+
+def _tuples(table: pa.Table | pa.RecordBatch) -> list[Row]:
+    return list(zip(*(table[name].to_pylist() for name in SCHEMA.names), strict=True))
