@@ -1,0 +1,1 @@
+"""Benchmarks: our rate over the raw library loop, measured in the same script on the same data."""
