@@ -1,0 +1,83 @@
+"""The rules of the house that imports can tell."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MODULES = sorted([ROOT / "function_app.py", *ROOT.glob("copy_core/**/*.py")])
+PURE = ("plan", "watermark", "mapping", "schema", "flow", "model", "job", "tally", "errors")
+SDKS = ("azure", "deltalake", "adbc_driver_sqlite", "adbc_driver_manager", "boto3", "pyodbc")
+LONGEST = 450
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def importers(package: str) -> set[str]:
+    return {
+        name(path)
+        for path in MODULES
+        if any(i == package or i.startswith(f"{package}.") for i in imports(path))
+    }
+
+
+@pytest.mark.parametrize("package", ["azure.functions", "azure.durable_functions"])
+def test_only_the_durable_runner_knows_the_functions_sdk(package: str) -> None:
+    assert importers(package) <= {"function_app.py", "copy_core/runners/durable.py"}
+
+
+@pytest.mark.parametrize("sdk", [s for s in SDKS if s != "azure"])
+def test_a_vendor_sdk_is_imported_by_its_connector_alone(sdk: str) -> None:
+    folders = ("copy_core/connectors/", "copy_core/demo")
+    assert all(path.startswith(folders) for path in importers(sdk))
+
+
+@pytest.mark.parametrize("package", ["azure.data", "azure.identity"])
+def test_azure_storage_is_imported_by_its_store_alone(package: str) -> None:
+    assert all(path.startswith("copy_core/state/azure") for path in importers(package))
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_pure_modules_import_no_sdk(module: str) -> None:
+    found = {i.split(".")[0] for i in imports(ROOT / "copy_core" / f"{module}.py")}
+    assert found.isdisjoint(SDKS)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_a_module_is_a_room(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) <= LONGEST
+
+
+def loaded_by(statement: str) -> set[str]:
+    code = f"import sys; {statement}; print(*sys.modules)"
+    output = subprocess.run(
+        [sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ).stdout
+    return set(output.split())
+
+
+def test_starting_the_functions_app_loads_no_data_library() -> None:
+    loaded = loaded_by("import function_app")
+    assert loaded.isdisjoint({"pyarrow", "deltalake", "adbc_driver_sqlite", "azure.data.tables"})
+
+
+def test_starting_the_command_line_loads_no_data_library() -> None:
+    loaded = loaded_by("import copy_core.cli")
+    unneeded = {"pyarrow", "deltalake", "adbc_driver_sqlite", "azure", "pydantic", "rich"}
+    assert loaded.isdisjoint(unneeded)
