@@ -74,10 +74,15 @@ def rate(name: str) -> None:
 
 
 def memory(name: str) -> None:
-    """The limit over the peak memory of a copy of many rows."""
+    """The limit over the peak memory of a copy of many rows: in one part, and in as many at once
+    as a job copies by default.
+    """
     with source(name, MANY_ROWS) as origin:
-        peak = copy("all", name, origin, origin.with_name("all"))["peak_mb"]
-    report(f"memory_{name}", LIMIT_MB / peak, 1.0, peak)
+        for how, suffix in (("one", ""), ("all", "_parallel")):
+            to = origin.with_name(how)
+            peak = copy(how, name, origin, to)["peak_mb"]
+            report(f"memory_{name}{suffix}", LIMIT_MB / peak, 1.0, peak)
+            _remove(to)
 
 
 def _remove(path: Path) -> None:
