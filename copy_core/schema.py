@@ -87,7 +87,7 @@ def type_name(of: pa.DataType) -> str:
             return name
     raise ConfigError(
         f"the type {of} cannot be copied",
-        fix="Leave the column out with `columns`, or turn it into text at the source",
+        fix="Turn it into text at the source, or copy a view without it",
         code="unknown-type",
     )
 
