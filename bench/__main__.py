@@ -22,7 +22,7 @@ from bench.copies import COPIES
 
 ROWS = 5_000_000
 MANY_ROWS = 50_000_000
-RUNS = 3
+RUNS = 5
 MARK = 0.9
 LIMIT_MB = 512
 _MAKE: dict[str, Callable[[Path, int], None]] = {
@@ -97,7 +97,7 @@ def cold(name: str, command: list[str]) -> None:
     pyarrow = [sys.executable, "-c", "import pyarrow"]
     times: dict[str, list[float]] = {"pyarrow": [], "ours": []}
     peak = 0.0
-    for _ in range(RUNS * 3):
+    for _ in range(RUNS * 2):
         for how, line in (("pyarrow", pyarrow), ("ours", command)):
             seconds, peak_mb = _process(line)
             times[how].append(seconds)

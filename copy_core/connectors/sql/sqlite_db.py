@@ -118,16 +118,17 @@ class Database:
             self._streams.remove(cursor)
             cursor.close()
 
-    def ingest(self, table: str, rows: pa.Table) -> None:
-        """Appends rows to a table, all or none; columns go by name.
+    def ingest(self, table: str, rows: pa.Table) -> int:
+        """Appends rows to a table, all or none; columns go by name. Returns how many it took.
 
         While another connection reads, SQLite cannot write full pages back before the commit, and
         the driver would wait for that without end: so it holds them, and the commit is refused.
         """
         with self.errors(), self._connection.cursor() as cursor:
             cursor.execute("PRAGMA cache_spill = OFF")
-            cursor.adbc_ingest(table, rows, mode="append")
+            taken = int(cursor.adbc_ingest(table, rows, mode="append"))
             cursor.execute("PRAGMA cache_spill = ON")
+        return taken
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
