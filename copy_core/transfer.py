@@ -39,11 +39,6 @@ def transfer(context: Context, pending: Pending, part: Part) -> Part:
         TerminalError: not all rows that were read were staged, or a value does not fit.
         Cancelled: the run was asked to stop.
     """
-    import pyarrow as pa
-
-    # Arrow's own allocators keep what one part has freed for longer than the next part waits:
-    # with four parts at once the system's takes a quarter less memory, and no more time (measured).
-    pa.set_memory_pool(pa.system_memory_pool())
     job, counts = context.job, _Counts()
     with (
         registry.open_source(context.connection(job.source)) as source,
