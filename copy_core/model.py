@@ -203,13 +203,35 @@ class TableResult(Record):
     error: JsonDict | None = None
 
 
+class RunRequest(Record):
+    """A run that somebody asks for.
+
+    Attributes:
+        run_id: its name; one who asks twice gives the same, and starts one run.
+        job: the job.
+        trigger: what started it: `manual`, `http`, `schedule`, `event`, `resume`.
+        tables: the tables to copy, by their names at the source; all when None.
+        full: whether to copy them anew: the watermark is forgotten, and the first commit replaces
+            what is at the destination.
+    """
+
+    run_id: str
+    job: str
+    trigger: str = "manual"
+    tables: tuple[str, ...] | None = None
+    full: bool = False
+
+
+RunStatus = Literal["running", "succeeded", "failed", "cancelled", "conflict", "skipped"]
+
+
 class RunSummary(Record):
     """A run's record, as it is printed, stored and shown."""
 
     run_id: str
     job: str
     trigger: str = "manual"
-    status: Literal["succeeded", "failed", "cancelled", "conflict"]
+    status: RunStatus
     started_at: str
     ended_at: str
     tables: tuple[TableResult, ...] = ()
