@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast, get_args
 
@@ -16,9 +17,15 @@ from copy_core.errors import ConfigError
 from copy_core.job import Definition, Job, JobFile, Name, Settings, resolve
 from copy_core.job_rules import check_schedules, check_tables, unknown_type
 from copy_core.job_shape import check, nearest
-from copy_core.yaml_lines import Document, Problem, read
+from copy_core.yaml_lines import Document, Problem, decoded, problem_of, read
+from copy_core.yaml_nodes import UnreadableError
 
-_BESIDE = ("connections.yaml", "connections.yml", "connections.json")
+ENDINGS = (".yaml", ".yml", ".json")
+"""How the name of a job file, or of a file with connections, may end."""
+
+CONNECTIONS = "connections"
+"""The name, before its ending, of the file with connections beside job files."""
+
 _OPTIONS = {
     get_args(options.model_fields["type"].annotation)[0]: options
     for options in get_args(get_args(Connection)[0])
@@ -44,10 +51,10 @@ class JobFileError(ConfigError):
         problems: all that is wrong, file by file, from top to bottom.
     """
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[Problem], code: str = "job-file") -> None:
         self.problems = list(problems)
-        super().__init__("\n".join(map(str, self.problems)), code="job-file")
-        self.args = (self.problems,)
+        super().__init__("\n".join(map(str, self.problems)), code=code)
+        self.args = (self.problems, code)
 
 
 def load(path: Path, connections: Path | None = None) -> Loaded:
@@ -63,19 +70,64 @@ def load(path: Path, connections: Path | None = None) -> Loaded:
         JobFileError: something is wrong; it holds every problem of every file, with its line.
     """
     file = read(path)
-    others = [read(other) for other in ([connections] if connections else _beside(file))]
-    found, names = _connections(file, others)
+    others = [connections] if connections else _beside(file)
+    return checked(file, [read(other) for other in others])
+
+
+def checked(
+    file: Document, others: Sequence[Document] = (), *, name: str = "", sent: bool = False
+) -> Loaded:
+    """Checks a job file that was read.
+
+    Args:
+        file: the job file.
+        others: files with connections, read as well. They do not change: the same may be given
+            with other job files.
+        name: what the job must be called; any name when left out.
+        sent: whether it was sent by somebody who may only name connections, not define them.
+
+    Raises:
+        JobFileError: something is wrong; code `job-name` when it is the name alone.
+    """
+    others = _shapes_checked(others)
+    if sent and "connections" in (file.data or {}):
+        what = "a job that is sent may not define any"
+        file.report(("connections",), what, _BY_OPERATOR, key=True)
+    found, names = _connections(others if sent else [file, *others])
     job = _job(file)
     if not any(other.data is None for other in others):
-        _check_names(file, names)
-    problems = [
-        problem
-        for document in [file, *others]
-        for problem in sorted(document.problems, key=lambda p: (p.line, p.column))
-    ]
+        _check_names(file, names, sent=sent)
+    misnamed = _check_job_name(file, name) if name else False
+    problems = _problems([file, *others])
     if problems or job is None:
-        raise JobFileError(problems)
+        alone = misnamed and len(problems) == 1
+        raise JobFileError(problems, "job-name" if alone else "job-file")
     return Loaded(job, found)
+
+
+def checked_connections(others: Sequence[Document]) -> dict[str, Connection]:
+    """The connections of files that were read.
+
+    Raises:
+        JobFileError: something is wrong in them.
+    """
+    others = _shapes_checked(others)
+    found, _ = _connections(others)
+    if problems := _problems(others):
+        raise JobFileError(problems)
+    return found
+
+
+def text_of(content: bytes, file: str) -> str:
+    """What stands in a job file, by its bytes and its name.
+
+    Raises:
+        JobFileError: they are not UTF-8.
+    """
+    try:
+        return decoded(content)
+    except UnreadableError as e:
+        raise JobFileError([problem_of(Path(file), e)]) from None
 
 
 def json_schema() -> dict[str, Any]:
@@ -107,19 +159,33 @@ class _WholeFile(JobFile):
 def _beside(file: Document) -> list[Path]:
     if file.data is None:
         return []
-    found = [file.folder / name for name in _BESIDE]
+    found = [file.file.with_name(CONNECTIONS + ending) for ending in ENDINGS]
     return [other for other in found if other.is_file() and other != file.file]
 
 
-def _connections(file: Document, others: list[Document]) -> tuple[dict[str, Connection], set[str]]:
+def _shapes_checked(others: Sequence[Document]) -> list[Document]:
+    """Copies of files with connections, so that problems are noted in the copies alone."""
+    copies = [replace(other, problems=dict(other.problems)) for other in others]
+    for other in copies:
+        if other.data:
+            check(other, (), _ConnectionsFile, other.data)
+    return copies
+
+
+def _problems(documents: Iterable[Document]) -> list[Problem]:
+    return [
+        problem
+        for document in documents
+        for problem in sorted(document.problems, key=lambda p: (p.line, p.column))
+    ]
+
+
+def _connections(documents: Sequence[Document]) -> tuple[dict[str, Connection], set[str]]:
     """The connections that hold, and the names of all, those that do not hold included."""
     found: dict[str, Connection] = {}
     where: dict[str, Document] = {}
-    for document in [file, *others]:
-        data = document.data or {}
-        if data and document is not file:
-            check(document, (), _ConnectionsFile, data)
-        written = data.get("connections")
+    for document in documents:
+        written = (document.data or {}).get("connections")
         for name, value in written.items() if isinstance(written, dict) else ():
             if name in where:
                 what = f"there is a connection of this name in {where[name].file} already"
@@ -152,16 +218,26 @@ def _connection(document: Document, name: str, value: Any) -> Connection | None:
     return None
 
 
-def _check_names(file: Document, names: set[str]) -> None:
+_BY_OPERATOR = "the service's operator defines connections, and a job names them"
+_HERE_OR_BESIDE = "define it under connections, here or in connections.yaml beside this file"
+
+
+def _check_names(file: Document, names: set[str], *, sent: bool) -> None:
     for role in ("source", "destination"):
         name = (file.data or {}).get(role)
         if isinstance(name, str) and name and name not in names:
-            fix = nearest(name, names)
-            file.report(
-                (role,),
-                f"there is no connection '{name}'",
-                fix or "define it under connections, here or in connections.yaml beside this file",
-            )
+            known = nearest(name, names)
+            fix = "; ".join(filter(None, [_BY_OPERATOR, known])) if sent else known
+            file.report((role,), f"there is no connection '{name}'", fix or _HERE_OR_BESIDE)
+
+
+def _check_job_name(file: Document, name: str) -> bool:
+    """Whether the job has another name than that under which it is kept."""
+    written = (file.data or {}).get("name")
+    if not isinstance(written, str) or written == name:
+        return False
+    file.report(("name",), f"must be '{name}', the name that the job is kept under")
+    return True
 
 
 def _job(file: Document) -> Job | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,12 +80,15 @@ class Document:
     """A file that was read.
 
     Attributes:
-        file: its path, as it was given.
+        file: its path, as it was given; its name alone when it was kept somewhere else than in
+            a folder.
+        folder: what relative paths in it are meant from; None when that is nowhere.
         data: what it holds; None when it is no mapping or could not be read.
         problems: what is wrong in it, each once, in the order found.
     """
 
     file: Path
+    folder: Path | None = None
     data: dict[str, Any] | None = None
     problems: dict[Problem, None] = field(default_factory=dict)
     _root: yaml.Node | None = None
@@ -92,10 +96,6 @@ class Document:
     # Values that have been reported already: nothing more is said of them.
     _untold: set[Place] = field(default_factory=set)
     _size: int = 0
-
-    @property
-    def folder(self) -> Path:
-        return self.file.parent
 
     def report(self, place: Place, what: str, fix: str = "", *, key: bool = False) -> None:
         """Notes a problem with the line of its place, or of the nearest place around it.
@@ -178,18 +178,32 @@ def read(path: Path) -> Document:
 
     Whatever is wrong with it stands in the document's `problems`.
     """
-    document = Document(path)
     try:
-        text = _text(path)
-        if path.suffix.lower() == ".json":
-            text = yaml_of_json(text)
-        root = compose(text)
+        text = decoded(_content(path))
+    except UnreadableError as e:
+        document = Document(path, path.parent)
+        document.problems[problem_of(path, e)] = None
+        return document
+    return parse(text, path, path.parent)
+
+
+def parse(text: str, file: Path, folder: Path | None) -> Document:
+    """Takes a text as what a file holds, as `read` does.
+
+    Args:
+        text: what is written there. JSON is understood under any name.
+        file: the file's name, for messages; what ends in `.json` must be JSON.
+        folder: what relative paths are meant from.
+    """
+    document = Document(file, folder)
+    try:
+        root = compose(_as_yaml(text, must_be_json=file.suffix.lower() == ".json"))
         if root is None or root.tag == f"{TAG}null":
             raise UnreadableError("the file is empty")
         document._root = root
         data = document._value(root, ())
     except UnreadableError as e:
-        document.problems[Problem(str(path), e.line, e.column, (), e.what, e.fix)] = None
+        document.problems[problem_of(file, e)] = None
         return document
     if isinstance(data, dict):
         document.data = data
@@ -198,9 +212,42 @@ def read(path: Path) -> Document:
     return document
 
 
-def _text(path: Path) -> str:
+def decoded(content: bytes) -> str:
+    """A file's bytes as text.
+
+    Raises:
+        UnreadableError: they are not UTF-8.
+    """
     try:
-        content = path.read_bytes()
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as e:
+        line = content.count(b"\n", 0, e.start) + 1
+        raise UnreadableError("the file is not UTF-8", "save it as UTF-8", line, 1) from None
+
+
+def problem_of(file: Path, error: UnreadableError) -> Problem:
+    """Why a file could not be read, as a problem of that file."""
+    return Problem(str(file), error.line, error.column, (), error.what, error.fix)
+
+
+def _as_yaml(text: str, *, must_be_json: bool) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as e:
+        line = text.count("\n", 0, e.start) + 1
+        raise UnreadableError("half a character", "send whole Unicode text", line, 1) from None
+    if must_be_json:
+        return yaml_of_json(text)
+    if text.lstrip().startswith("{"):
+        # JSON is YAML but for its tabs and its pairs of surrogates.
+        with suppress(UnreadableError):
+            return yaml_of_json(text)
+    return text
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
     except FileNotFoundError:
         raise UnreadableError("there is no such file") from None
     except IsADirectoryError:
@@ -208,8 +255,3 @@ def _text(path: Path) -> str:
     except (OSError, ValueError) as e:
         reason = e.strerror if isinstance(e, OSError) else e
         raise UnreadableError(f"the file cannot be read: {reason}") from None
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as e:
-        line = content.count(b"\n", 0, e.start) + 1
-        raise UnreadableError("the file is not UTF-8", "save it as UTF-8", line, 1) from None

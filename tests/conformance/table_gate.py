@@ -16,6 +16,7 @@ class Gate(ThreadingHTTPServer):
     Attributes:
         lose: how many answers to writes are lost, though Azurite did what was asked.
         refusal: a status and headers to answer everything with; None forwards.
+        answers: the status of each answer that was given, and the bytes of its content.
     """
 
     daemon_threads = True
@@ -25,6 +26,7 @@ class Gate(ThreadingHTTPServer):
     def __init__(self, target: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.target = urlsplit(target)
+        self.answers: list[tuple[int, int]] = []
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -51,6 +53,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(answer.status, kept, content)
 
     def _answer(self, status: int, headers: dict[str, str], content: bytes) -> None:
+        self.server.answers.append((status, len(content)))
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)

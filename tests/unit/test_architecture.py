@@ -39,7 +39,8 @@ def importers(package: str) -> set[str]:
 
 @pytest.mark.parametrize("package", ["azure.functions", "azure.durable_functions"])
 def test_only_the_durable_runner_knows_the_functions_sdk(package: str) -> None:
-    assert importers(package) <= {"function_app.py", "copy_core/runners/durable.py"}
+    allowed = {"function_app.py", "copy_core/runners/durable.py"}
+    assert importers(package) <= allowed | {"copy_core/runners/durable_launcher.py"}
 
 
 @pytest.mark.parametrize("sdk", [s for s in SDKS if s != "azure"])
@@ -48,9 +49,21 @@ def test_a_vendor_sdk_is_imported_by_its_connector_alone(sdk: str) -> None:
     assert all(path.startswith(folders) for path in importers(sdk))
 
 
-@pytest.mark.parametrize("package", ["azure.data", "azure.identity"])
-def test_azure_storage_is_imported_by_its_store_alone(package: str) -> None:
-    assert all(path.startswith("copy_core/state/azure") for path in importers(package))
+STATE, JOBS = "copy_core/state/azure_tables.py", "copy_core/service/jobs_blob.py"
+
+
+@pytest.mark.parametrize(
+    ("package", "stores"),
+    [
+        ("azure.data", {STATE}),
+        ("azure.storage", {JOBS}),
+        ("azure.identity", {STATE, JOBS}),
+        ("azure.core", {STATE, JOBS, "copy_core/azure_errors.py"}),
+        ("copy_core.azure_errors", {STATE, JOBS}),
+    ],
+)
+def test_azure_storage_is_imported_by_its_store_alone(package: str, stores: set[str]) -> None:
+    assert importers(package) <= stores
 
 
 @pytest.mark.parametrize("module", PURE)
@@ -74,7 +87,13 @@ def loaded_by(statement: str) -> set[str]:
 
 def test_starting_the_functions_app_loads_no_data_library() -> None:
     loaded = loaded_by("import function_app")
-    assert loaded.isdisjoint({"pyarrow", "deltalake", "adbc_driver_sqlite", "azure.data.tables"})
+    sdks = {"azure.data.tables", "azure.storage.blob", "azure.identity"}
+    assert loaded.isdisjoint({"pyarrow", "deltalake", "adbc_driver_sqlite"} | sdks)
+
+
+def test_a_folder_of_jobs_loads_no_sdk() -> None:
+    loaded = loaded_by("from copy_core.service.catalog import Catalog, open_jobs; open_jobs('.')")
+    assert loaded.isdisjoint({"azure", "pyarrow", "deltalake", "adbc_driver_sqlite"})
 
 
 def test_starting_the_command_line_loads_no_data_library() -> None:
