@@ -1,0 +1,74 @@
+"""Keeps records of runs for as long as the settings say.
+
+Watermarks, and all else that a next run needs, are no records of runs: they are not touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from copy_core.logs import log
+from copy_core.state import history_purge
+
+if TYPE_CHECKING:
+    from copy_core.service.service import Service
+    from copy_core.state.base import StateStore
+
+A_TICK = 200
+"""Runs that `daily` removes at a time: a matter of seconds."""
+
+# A job's name holds no slash, so this partition is nobody else's.
+_PARTITION, _KEY = "service/", "purged"
+
+
+async def purge(service: Service, now: datetime) -> int:
+    """Removes the records of runs that ended more than `keep_days` ago.
+
+    Args:
+        service: whose runs.
+        now: the time, with its zone.
+
+    Returns:
+        How many runs were removed.
+    """
+    before = _before(service, now)
+    removed = await asyncio.to_thread(_purge, service.store, before)
+    await service.launcher.purge(before)
+    return removed
+
+
+async def daily(service: Service, now: datetime) -> None:
+    """Does what `purge` does once a day, a little at each call: for a timer that ticks each minute
+    and must not be kept from it.
+
+    Args:
+        service: whose runs.
+        now: the time, with its zone.
+    """
+    before, today = _before(service, now), now.date().isoformat()
+    if await asyncio.to_thread(_done_for, service.store, before, today):
+        await service.launcher.purge(before)
+
+
+def _done_for(store: StateStore, before: datetime, today: str) -> bool:
+    """Removes some; whether that were the last, and nobody said so today before."""
+    row = store.get(_PARTITION, _KEY)
+    if row is not None and row.value["day"] >= today:
+        return False
+    if _purge(store, before, A_TICK) == A_TICK:
+        return False
+    store.put(_PARTITION, _KEY, {"day": today})
+    return True
+
+
+def _purge(store: StateStore, before: datetime, limit: int | None = None) -> int:
+    removed = history_purge.purge(store, before, limit)
+    if removed:
+        log.info("removed the records of %d runs that ended before %s", removed, before)
+    return removed
+
+
+def _before(service: Service, now: datetime) -> datetime:
+    return now - timedelta(days=service.settings.keep_days)
