@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from copy_core.connectors import registry
 from copy_core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from copy_core.connectors.base import Destination, Source
     from copy_core.connectors.options import Connection
     from copy_core.job import Job, TableCopy
+    from copy_core.model import TableResult
     from copy_core.state.base import StateStore
     from copy_core.state.process import Process
 
@@ -41,6 +46,7 @@ class Context:
         connections: the connections that the job may name.
         store: the state store.
         observe: is told of progress, from any thread.
+        ended: is told of each table that ended, with its number in the run, from any thread.
         check: raises when the run must not go on (`Cancelled`, or `ConflictError` when its lease
             is lost); called between batches.
         holder: what holds the job's lease, for people.
@@ -52,6 +58,7 @@ class Context:
     connections: Mapping[str, Connection]
     store: StateStore
     observe: Callable[[Progress], None] = lambda _: None
+    ended: Callable[[int, TableResult], None] = lambda _number, _result: None
     check: Callable[[], None] = lambda: None
     holder: str = "copyjob"
     process: Process | None = None
@@ -80,3 +87,26 @@ class Context:
                 job=self.job.name,
             )
         return self.connections[name]
+
+
+class Ends(ExitStack):
+    """A job's source and destination, each opened when it is first needed, closed at the end.
+
+    Args:
+        context: the job and its connections.
+    """
+
+    def __init__(self, context: Context) -> None:
+        super().__init__()
+        self._context = context
+
+    @cached_property
+    def source(self) -> Source:
+        context = self._context
+        return self.enter_context(registry.open_source(context.connection(context.job.source)))
+
+    @cached_property
+    def destination(self) -> Destination:
+        context = self._context
+        connection = context.connection(context.job.destination)
+        return self.enter_context(registry.open_destination(connection))

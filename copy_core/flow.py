@@ -7,7 +7,7 @@ it; `runners.local` drives the same generators with threads.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -45,54 +45,119 @@ class Gather:
 @dataclass(frozen=True)
 class CopyTable:
     """Run `copy_table` for one table, as an orchestration of its own where there are such;
-    receives its `TableResult`.
+    receives its `TableResult`, and whether that is recorded already.
     """
 
     arg: JsonDict
 
 
-Step = Call | Wait | Gather | CopyTable
+@dataclass(frozen=True)
+class Report:
+    """Show how far the flow is, where somebody may look; receives None."""
+
+    progress: JsonDict
+
+
+@dataclass(frozen=True)
+class Renew:
+    """End this flow and go on with the one of that name, whose result becomes this one's: where
+    every step is kept in a history, the history begins anew.
+    """
+
+    name: str
+    arg: JsonDict
+
+
+Step = Call | Wait | Gather | CopyTable | Report | Renew
 Flow = Generator[Step, Any, Any]
+
+TABLES_A_TURN = 400
+PARTS_A_TURN = 200
+"""How many a flow handles before it renews itself: what a replay repeats stays short."""
 
 _LONGEST_WAIT_S = 60.0
 
 
 def run_job(run: JsonDict) -> Generator[Step, Any, JsonDict]:
-    """Copies the tables of a job and ends with its `RunSummary` as JSON.
+    """Copies the tables of a job and ends with its `RunSummary` as JSON, without its tables.
 
     Args:
-        run: `run_id`, `job`, `trigger` and `tables` (names, or None for all).
+        run: a `RunRequest`; `group`, how many tables one step plans; `turn`, how far an earlier
+            flow of the same run came.
     """
-    begun, _ = yield from attempt("begin", run, retries=2)
-    results: list[TableResult] = []
+    turn = run.get("turn")
+    if turn is None:
+        begun, _ = yield from attempt("begin", {**run, "turn": None}, retries=2)
+        turn = {"begun": begun.to_json(), "next": 0, "done": 0, "failed": 0, "rows_written": 0}
+    begun = Outcome.model_validate(turn["begun"])
     if begun.status == "done":
-        results = yield from _copy_tables(run["run_id"], **begun.value)
-    summary = summarise(run, begun, results)
+        yield from _copy_tables(run, begun.value, turn)
+        if turn["next"] < begun.value["count"]:
+            renewed: JsonDict = yield Renew("run_job", {**run, "turn": turn})
+            return renewed
+    summary = summarise(run, begun, [])
     if begun.status != "conflict":
-        finished, _ = yield from attempt("finish", {"summary": summary.to_json()}, retries=4)
-        if finished.status != "done":
-            update = {"status": "failed", "error": summary.error or finished.error}
-            summary = summary.model_copy(update=update)
+        ended = {
+            "run": {**run, "turn": None},
+            "begun": {**turn["begun"], "value": {}},
+            "lost": turn.get("lost"),
+        }
+        finished, _ = yield from attempt("finish", ended, retries=4)
+        if finished.status == "done":
+            return finished.value
+        update = {"status": "failed", "error": summary.error or finished.error}
+        summary = summary.model_copy(update=update)
     return summary.to_json()
 
 
-def _copy_tables(
-    run_id: str, tables: list[str], limits: JsonDict
-) -> Generator[Step, Any, list[TableResult]]:
-    """Copies tables side by side, within what the source may be asked for at once."""
-    if not tables:
-        return []
-    at_once = min(limits["parallel_tables"], limits["source_connections"], len(tables))
+def _copy_tables(run: JsonDict, begun: JsonDict, turn: JsonDict) -> Generator[Step, Any, None]:
+    """Copies the next tables of a job side by side, within what the source may be asked for."""
+    limits, first = begun["limits"], turn["next"]
+    last = turn["next"] = min(begun["count"], first + TABLES_A_TURN)
+    at_once = max(1, min(limits["parallel_tables"], limits["source_connections"], last - first))
     parts_at_once = max(1, min(limits["parallel_parts"], limits["source_connections"] // at_once))
-    common = {"run_id": run_id, "retries": limits["retries"], "parts": parts_at_once}
-    flows = [_copy_one({**common, "table": table}) for table in tables]
-    results: list[TableResult] = yield Gather(flows, at_once)
-    return results
+    common = {"run_id": run["run_id"], "retries": limits["retries"]}
+    plan = {**common, "tables": run["tables"], "full": run["full"], "digest": begun["digest"]}
 
+    def plan_some(number: int) -> Generator[Step, Any, list[JsonDict]]:
+        some = {**plan, "first": number, "count": min(run["group"], last - number)}
+        planned, _ = yield from attempt("plan_tables", some, limits["retries"])
+        to_copy: list[JsonDict] = planned.value.get("copy", [])
+        ended = some["count"] - len(to_copy)
+        if planned.status == "done":
+            yield from count(done=ended, failed=planned.value["failed"])
+        else:
+            turn["lost"] = planned.error
+        return to_copy
 
-def _copy_one(arg: JsonDict) -> Generator[Step, Any, TableResult]:
-    result: TableResult = yield CopyTable(arg)
-    return result
+    def copy(table: JsonDict) -> Generator[Step, Any, None]:
+        arg = {**common, **table, "full": run["full"], "parts": parts_at_once}
+        result, recorded = yield CopyTable(arg)
+        if not recorded:
+            yield from attempt("record", {**arg, "result": result.to_json()}, limits["retries"])
+        failed = int(result.status == "failed")
+        yield from count(done=1, failed=failed, rows_written=result.rows_written)
+
+    def plan_and_copy(number: int) -> Generator[Step, Any, None]:
+        for table in (yield from plan_some(number)):
+            yield from copy(table)
+
+    def count(**more: int) -> Generator[Step, Any, None]:
+        for name, some in more.items():
+            turn[name] += some
+        shown = {name: turn[name] for name in ("done", "failed", "rows_written")}
+        yield Report({"tables": begun["count"], **shown})
+
+    if first == last:
+        return
+    starts = range(first, last, run["group"])
+    if run["group"] == 1:
+        yield Gather([plan_and_copy(number) for number in starts], at_once)
+        return
+    # Most tables of a large job have nothing new: those are planned many to a step.
+    planned = yield Gather([plan_some(number) for number in starts], at_once)
+    if found := [table for some in planned for table in some]:
+        yield Gather([copy(table) for table in found], at_once)
 
 
 def copy_table(arg: JsonDict) -> Generator[Step, Any, TableResult]:
@@ -100,46 +165,102 @@ def copy_table(arg: JsonDict) -> Generator[Step, Any, TableResult]:
     pending is finished first, and an incremental table then goes on to what is new.
 
     Args:
-        arg: `run_id`, `table`, `retries` of a step, `parts` to copy at the same time.
+        arg: `run_id`, `number` and name of the `table`, whether it is copied in `full`, `retries`
+            of a step, `parts` to copy at the same time; `plan`, the outcome of a plan step that was
+            made already; `turn`, how far an earlier flow of the same table came.
     """
-    tally = Tally(arg["table"])
+    turn = arg.get("turn")
+    tally = Tally.of(turn["tally"]) if turn else Tally(arg["table"])
+    first = None if turn else arg.get("plan")
+    replanned = bool(turn and turn["replanned"])
     at = {"run_id": arg["run_id"], "table": arg["table"]}
-    replanned = False
     while True:
-        plan = tally.add((yield from attempt("plan", at, arg["retries"])))
-        if plan.status != "done" or plan.value["unchanged"]:
-            return tally.result()
-        tally.planned(plan.value)
-        yield from _carry_out(plan.value, at, arg, tally)
-        if tally.failed and plan.value["resumed"] and tally.failed.lasting and not replanned:
+        if turn:
+            plan, turn = turn["plan"], None
+        else:
+            if first is None:
+                plan_arg = {**at, "full": arg["full"]}
+                tried = yield from attempt("plan", plan_arg, arg["retries"])
+            else:
+                tried = Outcome.model_validate(first), 0
+            first = None
+            outcome = tally.add(tried)
+            if outcome.status != "done" or outcome.value["unchanged"]:
+                break
+            plan = outcome.value
+            tally.planned(plan)
+        if rest := (yield from _carry_out(plan, at, arg, tally)):
+            again = {"plan": {**plan, "missing": rest}, "tally": tally.to_json()}
+            more = {**again, "replanned": replanned}
+            renewed: TableResult = yield Renew("copy_table", {**arg, "turn": more})
+            return renewed
+        if tally.failed and plan["resumed"] and tally.failed.lasting and not replanned:
             # An older plan failed for what it is, and is dropped: the input may have been mended.
             replanned = True
             tally.forgive()
-        elif tally.failed or not plan.value["go_on"]:
-            return tally.result()
+        elif tally.failed or not plan["go_on"]:
+            break
+    result = tally.result()
+    record = {**at, "number": arg["number"], "result": result.to_json()}
+    yield from attempt("record", record, arg["retries"])
+    return result
 
 
 def _carry_out(
     plan: JsonDict, at: JsonDict, arg: JsonDict, tally: Tally
-) -> Generator[Step, Any, None]:
-    """Copies the missing parts of a plan, publishes and commits it; stops at what fails."""
+) -> Generator[Step, Any, Spans]:
+    """Copies the missing parts of a plan, publishes and commits it; stops at what fails.
+
+    Returns:
+        The parts that are left for another turn.
+    """
     at_plan = {**at, "plan_id": plan["plan_id"]}
     published = plan["published"]
     if plan["missing"] and not published:
-        copied = yield from _copy_parts(at_plan, plan["missing"], arg["parts"], arg["retries"])
+        now, rest = _first(plan["missing"], PARTS_A_TURN)
+        copied = yield from _copy_parts(at_plan, now, arg["parts"], arg["retries"])
         for part in copied:
             tally.add(part)
-        if tally.failed:
-            return
+        yield Report(tally.progress(plan["parts"]))
+        if tally.failed or rest:
+            return [] if tally.failed else rest
     if not published:
         outcome = tally.add((yield from attempt("publish", at_plan, arg["retries"])))
         if tally.failed:
-            return
+            return []
         published = outcome.value["published"]
     commit = {**at_plan, "published": published}
     tally.add((yield from attempt("commit", commit, arg["retries"])))
     if not tally.failed:
         tally.committed(published)
+    return []
+
+
+Spans = list[list[int]]
+"""Numbers in order, as [first, after the last] of each row of neighbours: short, however many."""
+
+
+def _first(spans: Spans, limit: int) -> tuple[list[int], Spans]:
+    """The first numbers of some spans, and the spans of the rest."""
+    now: list[int] = []
+    rest: Spans = []
+    for start, stop in spans:
+        upto = min(stop, start + limit - len(now))
+        now += range(start, upto)
+        if upto < stop:
+            rest.append([upto, stop])
+    return now, rest
+
+
+def spans(numbers: Sequence[int]) -> Spans:
+    """Numbers in order as spans."""
+    found: Spans = []
+    for number in numbers:
+        if found and found[-1][1] == number:
+            found[-1][1] += 1
+        else:
+            found.append([number, number + 1])
+    return found
 
 
 def _copy_parts(
@@ -158,6 +279,10 @@ def _copy_parts(
 
     done = yield Gather([one(number) for number in missing], limit)
     return [each for each in done if each is not None]
+
+
+FLOWS: dict[str, Callable[[JsonDict], Flow]] = {"run_job": run_job, "copy_table": copy_table}
+"""The flows that may be renewed, by name."""
 
 
 def attempt(step: str, arg: JsonDict, retries: int) -> Generator[Step, Any, tuple[Outcome, int]]:

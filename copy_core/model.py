@@ -222,7 +222,9 @@ class RunRequest(Record):
     full: bool = False
 
 
-RunStatus = Literal["running", "succeeded", "failed", "cancelled", "conflict", "skipped"]
+RunStatus = Literal[
+    "running", "succeeded", "failed", "cancelled", "conflict", "skipped", "interrupted"
+]
 
 
 class RunSummary(Record):

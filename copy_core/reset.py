@@ -48,7 +48,7 @@ def reset(
     """
     wanted = selected(job, names)
     if truncate:
-        _check_alone(job, wanted)
+        check_alone(job, wanted)
     me = lease.Owner(run_id=f"reset-{token_hex(3)}", holder=holder, process=process.this())
     lease.claim(store, job.name, _LEASE_S, me)
     try:
@@ -57,7 +57,8 @@ def reset(
         lease.release(store, job.name, me.run_id)
 
 
-def _check_alone(job: Job, names: list[str]) -> None:
+def check_alone(job: Job, names: list[str]) -> None:
+    """Raises ConfigError when truncating one of the tables would remove another table's rows."""
     destinations = [table.destination.casefold() for table in job.tables]
     for table in job.tables:
         if table.source in names and destinations.count(table.destination.casefold()) > 1:
@@ -73,8 +74,15 @@ def _check_alone(job: Job, names: list[str]) -> None:
 
 def _reset(store: StateStore, job: str, name: str, owner: str, *, truncate: bool) -> TableState:
     old, etag = tables.load(store, job, name)
-    new = tables.TableState(
-        table=name,
+    new = forgotten(old, owner, truncate=truncate)
+    tables.save(store, job, new, etag)
+    return new
+
+
+def forgotten(old: TableState, owner: str, *, truncate: bool) -> TableState:
+    """A table's state after a reset by `owner`; see `reset`."""
+    return tables.TableState(
+        table=old.table,
         sequence=old.sequence,
         truncate=truncate,
         forget=True,
@@ -84,5 +92,3 @@ def _reset(store: StateStore, job: str, name: str, owner: str, *, truncate: bool
         leftover=old.leftover,
         owner=owner,
     )
-    tables.save(store, job, new, etag)
-    return new

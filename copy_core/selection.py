@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from copy_core.errors import ConfigError
@@ -31,3 +32,8 @@ def selected(job: Job, names: Iterable[str]) -> list[str]:
                 table=name,
             )
     return wanted or known
+
+
+def digest(names: Iterable[str]) -> str:
+    """A short text that tells whether two lists of tables are the same."""
+    return sha256("\0".join(names).encode()).hexdigest()[:16]

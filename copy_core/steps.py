@@ -1,326 +1,173 @@
-"""The steps of the copy protocol. Each does one thing, may be run again, and returns an `Outcome`.
-
-The order is the guarantee. A plan is written before a row is read; every part is staged out of
-sight and recorded; publishing makes all parts visible and writes the destination's ledger in one
-atomic step; only then does the watermark move, by compare-and-set, to where the ledger says. A
-death between any two of them is repaired by the next run: what is planned is taken up again, what
-is staged is not read twice, what is published is not published twice.
+"""The steps of a run, around those of its tables: the job is claimed, tables are planned and
+recorded, and the job is given back.
 """
 
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
-from copy_core.connectors import registry
-from copy_core.context import Context, Progress
-from copy_core.errors import ConflictError, CopyJobError, TerminalError
-from copy_core.failures import classify
-from copy_core.job import TableCopy
-from copy_core.model import Commit, JsonDict, Published, RunSummary, Slice, Target
-from copy_core.outcomes import as_outcome
-from copy_core.schema import schema_to_json
-from copy_core.selection import selected
-from copy_core.state import history, lease, tables
-from copy_core.survey import survey
-from copy_core.transfer import transfer
+from copy_core import telemetry
+from copy_core.context import Ends
+from copy_core.errors import ConfigError, ConflictError, TerminalError
+from copy_core.model import JsonDict, Outcome, RunRequest, TableResult
+from copy_core.outcomes import as_outcome, outcome_of
+from copy_core.reset import check_alone
+from copy_core.selection import digest, selected
+from copy_core.state import history, lease
+from copy_core.table_steps import TableSteps
+from copy_core.tally import Tally, lost, summarise
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from copy_core.connectors.base import Destination
-    from copy_core.plan import Plan
-    from copy_core.state.tables import Pending, TableState
+    from copy_core.state.base import StateStore
 
 log = logging.getLogger("copyjob")
 
 
-class Steps:
-    """The steps of one run; `flow` names them."""
-
-    def __init__(self, context: Context) -> None:
-        self.context = context
+class Steps(TableSteps):
+    """All steps of one run; `flow` names them."""
 
     @as_outcome
     def begin(self, arg: JsonDict) -> JsonDict:
-        """Claims the job for the run. Value: `tables` to copy and the job's `limits`."""
+        """Claims the job for the run, and lists the run. Value: `count` of the tables to copy, a
+        `digest` of their names, and the job's `limits`.
+        """
         context, job = self.context, self.context.job
         wanted = selected(job, arg["tables"] or [])
+        if arg["full"]:
+            check_alone(job, wanted)
         for name in (job.source, job.destination):
             context.connection(name)
         owner = lease.Owner(run_id=arg["run_id"], holder=context.holder, process=context.process)
         lease.claim(context.store, job.name, context.lease_s, owner)
+        request = RunRequest.model_validate({n: arg[n] for n in RunRequest.model_fields})
+        try:
+            history.begin(context.store, request, len(wanted), datetime.now(UTC))
+        except ConflictError:
+            lease.release(context.store, job.name, arg["run_id"])
+            raise
+        telemetry.began(request.trigger, len(wanted))
         return {
-            "tables": wanted,
+            "count": len(wanted),
+            "digest": digest(wanted),
             "limits": job.limits.model_dump(mode="json"),
         }
 
     @as_outcome
-    def plan(self, arg: JsonDict) -> JsonDict:
-        """Fixes the window and its parts, or takes up the pending ones. Value: whether the table
-        is `unchanged`, else `plan_id`, `missing` parts, bounds, and whether to `go_on` after.
+    def plan_tables(self, arg: JsonDict) -> JsonDict:
+        """Plans `count` of the run's tables, from number `first`; those with nothing to copy are
+        recorded, and cost no step more. Value: the tables to `copy`, and how many have `failed`.
         """
-        context, run_id = self.context, arg["run_id"]
-        job, table = context.job, context.table(arg["table"])
-        context.check()
-        self._hold(run_id)
-        state, etag = tables.load(context.store, job.name, table.source)
-        with (
-            registry.open_source(context.connection(job.source)) as source,
-            registry.open_destination(context.connection(job.destination)) as destination,
-        ):
-            if state.leftover is not None:
-                state, etag = self._clean(state, state.leftover, etag, destination)
-            found = survey(job, table, state, source, destination)
-            if found.resume is not None:
-                state = found.state.model_copy(update={"owner": run_id})
-                tables.save(context.store, job.name, state, etag)
-                return self._planned(table, found.resume, found.published, resumed=True)
-            if (plan := found.plan) is None:
-                if found.state != state:
-                    tables.save(context.store, job.name, found.state, etag)
-                return {"unchanged": True, "destination": table.destination}
-            stage = destination.prepare(plan.target)
-            slices = source.split(plan.info, plan.whole, plan.parts)
-            pending = self._write_plan(run_id, table, plan, slices, stage)
-        state = found.state.model_copy(update={"owner": run_id, "pending": pending})
-        tables.save(context.store, job.name, state, etag)
-        rows = plan.info.rows if pending.load_type == "full" else None
-        self._tell(table.source, "planned", rows or 0)
-        return self._planned(table, pending, None, resumed=False)
+        context = self.context
+        some = self._numbered(arg)[arg["first"] : arg["first"] + arg["count"]]
+        held = outcome_of(lambda: self._hold(arg["run_id"]), job=context.job.name)
+        copy: list[JsonDict] = []
+        ended: dict[int, TableResult] = {}
+        with Ends(context) as ends:
+            for number, table in some:
+                at = {"run_id": arg["run_id"], "table": table, "full": arg["full"]}
+                outcome = held
+                if held.status == "done":
+                    plan = partial(self._plan, at, ends)
+                    outcome = outcome_of(plan, job=context.job.name, table=table)
+                if outcome.status == "transient":
+                    copy.append({"number": number, "table": table})
+                elif outcome.status == "done" and not outcome.value["unchanged"]:
+                    copy.append({"number": number, "table": table, "plan": outcome.to_json()})
+                else:
+                    ended[number] = Tally.after(table, outcome)
+        self._record(arg["run_id"], ended)
+        return {"copy": copy, "failed": sum(r.status == "failed" for r in ended.values())}
 
-    def _write_plan(
-        self, run_id: str, table: TableCopy, plan: Plan, slices: list[Slice], stage: pa.Schema
-    ) -> Pending:
-        plan_id = tables.new_plan_id(plan.target.sequence)
-        store, job = self.context.store, self.context.job.name
-        tables.write_parts(store, job, table.source, plan_id, slices)
-        return tables.Pending(
-            plan_id=plan_id,
-            run_id=run_id,
-            table=table,
-            columns=plan.columns,
-            keys=plan.keys,
-            target=plan.target,
-            stage_columns=tuple((n, k, null) for n, k, null in schema_to_json(stage)),
-            window=plan.window,
-            load_type=plan.load_type,
-            parts=len(slices),
-            planned_at=datetime.now(UTC).isoformat(timespec="microseconds"),
-            nulls=plan.nulls,
-        )
-
-    def _planned(
-        self, table: TableCopy, pending: Pending, published: Published | None, *, resumed: bool
-    ) -> JsonDict:
-        parts = tables.parts(
-            self.context.store, self.context.job.name, table.source, pending.plan_id
-        )
-        window = pending.window
-        return {
-            "unchanged": False,
-            "destination": pending.target.object,
-            "plan_id": pending.plan_id,
-            "missing": [part.number for part in parts if part.staged is None],
-            "parts": pending.parts,
-            "load_type": pending.load_type,
-            "lower_bound": window.low.value if window.low else None,
-            "upper_bound": window.high.value if window.high else None,
-            "rows_skipped_null": pending.nulls,
-            "published": published.to_json() if published else None,
-            "resumed": resumed,
-            # What was left over is finished first; then comes what is new. A full copy that is
-            # appended is not made twice.
-            "go_on": resumed and (table.mode, table.write) != ("full", "append"),
-        }
+    def _numbered(self, arg: JsonDict) -> list[tuple[int, str]]:
+        """The run's tables, each with its number."""
+        wanted = selected(self.context.job, arg["tables"] or [])
+        if digest(wanted) != arg["digest"]:
+            raise ConfigError(
+                "the job's tables were changed while it runs",
+                fix="Run it again: the next run copies the tables as they are now",
+                code="job-changed",
+            )
+        return list(enumerate(wanted))
 
     @as_outcome
-    def copy_part(self, arg: JsonDict) -> JsonDict:
-        """Stages one part and records it. Value: rows, bytes and files read."""
-        context, number = self.context, arg["part"]
-        job, store, table, plan_id = context.job, context.store, arg["table"], arg["plan_id"]
-        context.check()
-        self._hold(arg["run_id"])
-        state, _ = tables.load(store, job.name, table)
-        pending = tables.owned(state, job.name, arg["run_id"], plan_id)
-        part, etag = tables.part(store, job.name, table, plan_id, number)
-        if part.staged is None:
-            # What failed in a fresh plan may have been mended by the time of the next run; what
-            # fails in a plan that was already taken up again is planned anew.
-            with self._dooming(state, always=pending.run_id != arg["run_id"]):
-                part = transfer(context, pending, part)
-            try:
-                tables.save_part(store, job.name, table, plan_id, part, etag=etag)
-            except ConflictError:
-                self._clean_late(pending.target)
-                part, _ = tables.part(store, job.name, table, plan_id, number)
-                if part.staged is None:
-                    raise
-        self._tell(table, "part")
-        return part.model_dump(include={"rows_read", "bytes_read", "files_read"})
-
-    @as_outcome
-    def publish(self, arg: JsonDict) -> JsonDict:
-        """Makes all parts visible at once. Value: the ledger's record, as `published`."""
-        context, job, table = self.context, self.context.job, arg["table"]
-        context.check()
-        self._hold(arg["run_id"])
-        state, _ = tables.load(context.store, job.name, table)
-        pending = tables.owned(state, job.name, arg["run_id"], arg["plan_id"])
-        parts = tables.parts(context.store, job.name, table, pending.plan_id)
-        staged = tuple(part.staged for part in parts if part.staged is not None)
-        if len(staged) != pending.parts:
-            # Another run may have committed them, and cleared them away, at this very moment.
-            state, _ = tables.load(context.store, job.name, table)
-            tables.owned(state, job.name, arg["run_id"], arg["plan_id"])
-        commit = Commit(
-            target=pending.target,
-            watermark=pending.window.watermark,
-            staged=staged,
-            plan_id=pending.plan_id,
-            column=pending.window.column or "",
-        )
-        with (
-            self._dooming(state, always=True),
-            registry.open_destination(context.connection(job.destination)) as destination,
-        ):
-            if len(staged) != pending.parts:
-                raise TerminalError(
-                    f"only {len(staged)} of {pending.parts} parts are staged",
-                    fix="Run again: the next run plans the copy anew",
-                    code="parts-missing",
-                )
-            published = destination.publish(commit)
-        _check_published(commit, published)
-        self._tell(table, "published", published.rows)
-        return {"published": published.to_json()}
-
-    @as_outcome
-    def commit(self, arg: JsonDict) -> JsonDict:
-        """Moves the watermark to where the ledger says, then clears away what was staged."""
-        context, job, table = self.context, self.context.job, arg["table"]
-        published = Published.model_validate(arg["published"])
-        state, etag = tables.load(context.store, job.name, table)
-        if state.pending is None and state.owner == arg["run_id"]:
-            return {}  # delivered twice: the first delivery has committed
-        pending = tables.owned(state, job.name, arg["run_id"], arg["plan_id"])
-        definition = pending.table
-        incremental = definition.mode == "incremental"
-        state = tables.TableState(
-            table=table,
-            sequence=published.sequence,
-            watermark=published.watermark,
-            loaded=True,
-            incremental_column=(definition.incremental_column or "") if incremental else "",
-            keys=pending.keys if incremental else (),
-            filter=definition.filter,
-            destination=definition.destination,
-            leftover=pending.target,
-            owner=state.owner,
-        )
-        etag = tables.save(context.store, job.name, state, etag)
-        self._tell(table, "committed", published.rows)
-        try:
-            with registry.open_destination(context.connection(job.destination)) as destination:
-                self._clean(state, pending.target, etag, destination)
-        except CopyJobError as e:
-            log.warning("what was staged could not be cleared away yet: %s", e)
+    def record(self, arg: JsonDict) -> JsonDict:
+        """Records what became of a table."""
+        self._record(arg["run_id"], {arg["number"]: TableResult.model_validate(arg["result"])})
         return {}
 
-    def _clean(
-        self, state: TableState, target: Target, etag: str, destination: Destination
-    ) -> tuple[TableState, str]:
-        """Clears away what was staged up to a commit. Failing here loses nothing: the rows are
-        committed, and the next run clears up again.
-        """
-        store, job = self.context.store, self.context.job.name
-        try:
-            destination.clean(target)
-            tables.forget_parts(store, job, state.table, target.sequence)
-        except Exception as e:  # noqa: BLE001 - see above
-            log.warning("what was staged could not be cleared away yet: %s", classify(e))
-            return state, etag
-        state = state.model_copy(update={"leftover": None})
-        return state, tables.save(store, job, state, etag)
-
-    def _clean_late(self, target: Target) -> None:
-        """Clears away what this run staged too late, when the clean-up after the commit of its
-        sequence is over. Before that commit it stays: others' rows of the sequence lie there too.
-        """
-        connection = self.context.connection(self.context.job.destination)
-        try:
-            with registry.open_destination(connection) as destination:
-                ledger = destination.last_commit(target.job, target.table, target.object)
-                if ledger is not None and ledger.sequence >= target.sequence:
-                    destination.clean(target)
-        except CopyJobError as e:
-            log.warning("what was staged too late could not be cleared away: %s", e)
+    def _record(self, run_id: str, ended: Mapping[int, TableResult]) -> None:
+        history.record_tables(self.context.store, run_id, ended)
+        for number, result in ended.items():
+            telemetry.ended(self.context.job.name, result)
+            self.context.ended(number, result)
 
     @as_outcome
     def finish(self, arg: JsonDict) -> JsonDict:
-        """Writes the run's record and gives the job back."""
-        context = self.context
-        summary = RunSummary.model_validate(arg["summary"])
-        history.record(context.store, summary)
+        """Writes the run's record and gives the job back. Value: the run's summary, without its
+        tables.
+        """
+        context, run, begun = self.context, arg["run"], Outcome.model_validate(arg["begun"])
+        known = history.tables(context.store, run["run_id"])
+        if begun.status == "done":
+            known |= self._never_recorded(run, known, arg.get("lost"))
+        results = [known[number] for number in sorted(known)]
+        summary = summarise(run, begun, results)
+        summary = history.end(context.store, summary)
         try:
             lease.release(context.store, context.job.name, summary.run_id)
         except ConflictError as e:
             log.warning("the lease was lost before the run ended: %s", e)
-        return {}
+        telemetry.finished(summary)
+        return summary.model_copy(update={"tables": ()}).to_json()
 
-    def _hold(self, run_id: str) -> None:
-        """Makes sure that the run still has the job, and holds it longer in good time."""
-        store, job, ttl = self.context.store, self.context.job.name, self.context.lease_s
-        if lease.check(store, job, run_id).until < time.time() + ttl / 2:
-            lease.renew(store, job, ttl, run_id)
-
-    @contextmanager
-    def _dooming(self, state: TableState, *, always: bool) -> Iterator[None]:
-        """Has a pending window planned anew when its rows are refused for what they are."""
-        try:
-            yield
-        except Exception as e:
-            error = classify(e)
-            lasting = error.recovery in ("config", "terminal")
-            if lasting and (always or error.code == "source-changed"):
-                self._doom(state)
-            raise
-
-    def _doom(self, state: TableState) -> None:
-        """Marks a pending window to be planned anew; its staged rows stay until a later commit
-        of the same sequence, since a publish that is still under way elsewhere may need them.
-        """
-        store, job = self.context.store, self.context.job.name
-        for _ in range(5):
-            now, etag = tables.load(store, job, state.table)
-            if now.pending is None or now.owner != state.owner or now.pending.doomed:
-                return
-            doomed = now.pending.model_copy(update={"doomed": True})
-            try:
-                tables.save(store, job, now.model_copy(update={"pending": doomed}), etag)
-            except ConflictError:
-                continue
-            return
-
-    def _tell(self, table: str, event: str, rows: int = 0, size: int = 0) -> None:
-        self.context.observe(Progress(table, event, rows, size))
-
-
-def _check_published(commit: Commit, published: Published) -> None:
-    if published.plan_id != commit.plan_id:
-        raise ConflictError(
-            "another run published its plan of this sequence first; this run stops here",
-            fix="Nothing was lost: the next run goes on from there",
-            code="overtaken",
+    def _never_recorded(
+        self, run: JsonDict, known: Mapping[int, TableResult], error: JsonDict | None
+    ) -> dict[int, TableResult]:
+        """Results for tables that nobody could tell of: the run must not look whole."""
+        wanted = selected(self.context.job, run["tables"] or [])
+        why = (
+            error
+            or TerminalError(
+                "what became of this table could not be recorded",
+                fix="Run the job again: it takes up what is left",
+                code="not-recorded",
+                job=self.context.job.name,
+            ).to_json()
         )
-    if published.rows + published.superseded != commit.rows:
-        raise TerminalError(
-            f"{commit.rows} rows were staged but the destination published"
-            f" {published.rows} and left out {published.superseded}",
-            fix="The watermark was not moved; look at the destination before running again",
-            code="count-mismatch",
-        )
+        missing = {
+            number: lost(table, why) for number, table in enumerate(wanted) if number not in known
+        }
+        self._record(run["run_id"], missing)
+        return missing
+
+
+def end_without_job(store: StateStore, arg: JsonDict) -> None:
+    """Writes the record of a run whose job cannot be read any more, and gives the job back.
+
+    Args:
+        store: the state store.
+        arg: as `Steps.finish` takes it.
+    """
+    run, begun = arg["run"], Outcome.model_validate(arg["begun"])
+    known = history.tables(store, run["run_id"])
+    summary = summarise(run, begun, [known[number] for number in sorted(known)])
+    if begun.status == "done":
+        error = arg.get("lost") or _unreadable(run["job"]).to_json()
+        summary = summary.model_copy(update={"status": "failed", "error": error})
+    telemetry.finished(history.end(store, summary))
+    with suppress(ConflictError):
+        lease.release(store, run["job"], run["run_id"])
+
+
+def _unreadable(job: str) -> ConfigError:
+    return ConfigError(
+        "the job's definition could not be read when the run ended",
+        fix="Mend it and run the job again: it takes up what is left",
+        code="job-unreadable",
+        job=job,
+    )

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Literal
 
-from copy_core.errors import CopyJobError
-from copy_core.model import JsonDict, Outcome, RunSummary, TableResult
+from copy_core.model import JsonDict, Outcome, RunStatus, RunSummary, TableResult
 
 
 class Tally:
@@ -22,6 +21,42 @@ class Tally:
         self._started: float | None = None
         self._ended = 0.0
         self.failed: Outcome | None = None
+        self._parts_done = 0
+
+    @classmethod
+    def of(cls, known: JsonDict) -> Tally:
+        """The tally that `to_json` was called on; never one that failed."""
+        tally = cls(known["fields"]["source"])
+        tally._fields, tally._counts = dict(known["fields"]), dict(known["counts"])
+        tally._started, tally._ended = known["started"], known["ended"]
+        tally._parts_done = known["parts_done"]
+        return tally
+
+    @classmethod
+    def after(cls, table: str, outcome: Outcome) -> TableResult:
+        """The result of a table that ended with its plan."""
+        tally = cls(table)
+        tally.add((outcome, 0))
+        return tally.result()
+
+    def to_json(self) -> JsonDict:
+        return {
+            "fields": dict(self._fields),
+            "counts": dict(self._counts),
+            "started": self._started,
+            "ended": self._ended,
+            "parts_done": self._parts_done,
+        }
+
+    def progress(self, parts: int) -> JsonDict:
+        """What can be shown while the table is copied.
+
+        Args:
+            parts: how many parts the plan has.
+        """
+        shown = ("rows_read", "bytes_read", "retries")
+        counts = {name: self._counts[name] for name in shown}
+        return {"table": self._fields["source"], "parts": parts, "done": self._parts_done, **counts}
 
     def add(self, tried: tuple[Outcome, int]) -> Outcome:
         """Takes in a step's last outcome and how often it was tried again."""
@@ -34,6 +69,7 @@ class Tally:
             if self.failed is None or self.failed.status == "cancelled":
                 self.failed = outcome
             return outcome
+        self._parts_done += "rows_read" in outcome.value
         for name in self._counts:
             self._counts[name] += outcome.value.get(name, 0)
         if "destination" in outcome.value:
@@ -79,15 +115,15 @@ class Tally:
         )
 
 
-def lost(table: str, error: CopyJobError) -> TableResult:
+def lost(table: str, error: JsonDict) -> TableResult:
     """The result of a table whose flow itself broke off."""
-    return TableResult(source=table, destination=table, status="failed", error=error.to_json())
+    return TableResult(source=table, destination=table, status="failed", error=error)
 
 
 def summarise(run: JsonDict, begun: Outcome, results: list[TableResult]) -> RunSummary:
     """The run's summary, from how it began and what became of its tables."""
     statuses = {result.status for result in results}
-    status: Literal["succeeded", "failed", "cancelled", "conflict"] = "succeeded"
+    status: RunStatus = "succeeded"
     if begun.status == "conflict":
         status = "conflict"
     elif "cancelled" in statuses or begun.status == "cancelled":

@@ -81,6 +81,7 @@ def plan(
 @_tables
 @json_option
 @click.option("-q", "--quiet", is_flag=True, help="Show errors only.")
+@click.option("--full", is_flag=True, help="Copy all rows anew; they replace what is there.")
 @guarded
 def run(
     jobfile: Path,
@@ -88,6 +89,7 @@ def run(
     connections: Path | None,
     state: str | None,
     tables: tuple[str, ...],
+    full: bool,
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -98,7 +100,7 @@ def run(
     from copy_core.cli import running
 
     with opened(jobfile, connections, state) as it:
-        return running.run(it, tables, as_json=as_json, quiet=quiet)
+        return running.run(it, tables, full=full, as_json=as_json, quiet=quiet)
 
 
 @main.command()
@@ -159,6 +161,37 @@ def reset(
                 raise click.UsageError("Nobody is there to be asked: add --yes.")
             click.confirm("Reset?", abort=True)
         return remembered.reset(it, tables, truncate=truncate)
+
+
+@main.command()
+@click.option("--jobs", metavar="FOLDER_OR_URL", envvar="COPYJOB_JOBS", default=".",
+              help="Where the jobs are.  [default: $COPYJOB_JOBS, else this folder]")  # fmt: skip
+@click.option("--connections", metavar="FILE", envvar="COPYJOB_CONNECTIONS", default="",
+              help="The file with the connections that jobs may name.  [default:"
+              " $COPYJOB_CONNECTIONS, else connections.yaml beside the job files]")  # fmt: skip
+@click.option("--state", metavar="URL_OR_PATH", envvar="COPYJOB_STATE",
+              help="Where the state is.  [default: $COPYJOB_STATE, else .copyjob/state.db in the"
+              " folder of the job files]")  # fmt: skip
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True,
+              help="The port; 0 takes one that is free.")  # fmt: skip
+@guarded
+def serve(*, jobs: str, connections: str, state: str | None, host: str, port: int) -> int:
+    """Serve the API and run jobs when they are due, on this machine.
+
+    Whoever knows the token may use the API: the one in $COPYJOB_TOKEN, or a fresh one that is
+    printed at the start. Ctrl-C stops runs between two batches; they go on at the next start.
+    """
+    import os
+
+    from copy_core.cli import serving
+    from copy_core.service.settings import Settings
+
+    if not state and ":" not in jobs[2:]:  # a folder, perhaps with a drive of Windows
+        state = str(Path(jobs, ".copyjob", "state.db"))
+    given = {"JOBS": jobs, "CONNECTIONS": connections, "STATE": state or ""}
+    environment = {**os.environ, **{f"COPYJOB_{name}": value for name, value in given.items()}}
+    return serving.serve(Settings.from_environment(environment), host, port)
 
 
 @main.command()

@@ -198,8 +198,8 @@ def _log_to_stderr(*, verbose: bool) -> None:
         handler.setFormatter(logging.Formatter("%(asctime)s %(threadName)s %(message)s"))
     else:
         handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-        # What comes with a traceback fails a table, and is shown with the table.
-        handler.addFilter(lambda record: not record.exc_info)
+        # What tells of an error fails a table or the run, and is shown with it.
+        handler.addFilter(lambda record: not hasattr(record, "error.type"))
     log.handlers = [handler]
     log.propagate = False
     log.setLevel(logging.DEBUG if verbose else logging.WARNING)

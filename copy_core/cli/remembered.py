@@ -31,7 +31,10 @@ def status(opened: Opened, limit: int, *, as_json: bool) -> int:
     names = dict.fromkeys([*(table.source for table in job.tables), *known])
     states = [known.get(name, tables.TableState(table=name)) for name in names]
     found = [_table(opened, state) for state in states]
-    runs = history.runs(store, job.name, limit).runs
+    runs = [
+        run.model_copy(update={"status": history.status_now(store, run)})
+        for run in history.runs(store, job.name, limit).runs
+    ]
     if as_json:
         print_json(
             {
@@ -178,7 +181,7 @@ def _table_lines(found: list[JsonDict]) -> Iterator[str]:
     return iter(grid.lines(terminal_width()))
 
 
-def _run_lines(runs: tuple[RunHeader, ...]) -> Iterator[str]:
+def _run_lines(runs: list[RunHeader]) -> Iterator[str]:
     if not runs:
         yield click.style("No run yet", dim=True)
         return
@@ -194,12 +197,15 @@ def _run_lines(runs: tuple[RunHeader, ...]) -> Iterator[str]:
         )
     )
     for run in runs:
-        began, ended = (datetime.fromisoformat(t) for t in (run.started_at, run.ended_at))
+        took = ""
+        if run.ended_at:
+            began, ended = (datetime.fromisoformat(t) for t in (run.started_at, run.ended_at))
+            took = text.seconds((ended - began).total_seconds())
         grid.add(
             run.run_id,
             run.status,
             text.when(run.started_at),
-            text.seconds((ended - began).total_seconds()),
+            took,
             f"{run.failed} of {run.tables} failed" if run.failed else str(run.tables),
             text.count(run.rows_written),
             run.trigger,

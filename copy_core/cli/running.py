@@ -25,17 +25,20 @@ from copy_core.cli.common import (
 )
 from copy_core.cli.progress import Silent, display
 from copy_core.cli.report import summary_lines
-from copy_core.flow import Call, CopyTable
+from copy_core.flow import Call
 from copy_core.runners.local import LocalRunner
 
 if TYPE_CHECKING:
+    from copy_core.context import Context
     from copy_core.flow import Step
     from copy_core.model import RunSummary
 
 _SAME_WISH_S = 1.0
 
 
-def run(opened: Opened, names: tuple[str, ...], *, as_json: bool, quiet: bool) -> int:
+def run(
+    opened: Opened, names: tuple[str, ...], *, full: bool, as_json: bool, quiet: bool
+) -> int:
     """Runs a job and shows it; returns the exit code.
 
     Raises:
@@ -47,7 +50,7 @@ def run(opened: Opened, names: tuple[str, ...], *, as_json: bool, quiet: bool) -
     _check_secrets(opened)
     shown = display(tables, quiet=quiet, as_json=as_json)
     with shown:
-        summary = _run(opened, tables, shown)
+        summary = _run(opened, tables, shown, full=full)
     if as_json:
         print_json(summary.to_json())
     elif not quiet and summary.status != "conflict":
@@ -58,29 +61,36 @@ def run(opened: Opened, names: tuple[str, ...], *, as_json: bool, quiet: bool) -
     return _exit_code(summary)
 
 
-def _run(opened: Opened, tables: list[str], shown: Silent) -> RunSummary:
+def _run(opened: Opened, tables: list[str], shown: Silent, *, full: bool) -> RunSummary:
     from copy_core.context import Context
 
-    context = Context(opened.job, opened.connections, opened.store, observe=shown.observe)
-    runner = _WatchedRunner(context, shown)
+    context = Context(
+        opened.job,
+        opened.connections,
+        opened.store,
+        observe=shown.observe,
+        ended=lambda _, result: shown.ended(result),
+    )
+    runner = _WatchedRunner(context, tables, shown)
     with _stopped_by_signals(runner, shown):
-        return runner.run(tables)
+        return runner.run(tables, full=full)
 
 
 class _WatchedRunner(LocalRunner):
-    """A runner that tells at which step each table is, and what became of it."""
+    """A runner that tells at which step each table is."""
 
-    def __init__(self, context: Any, shown: Silent) -> None:
+    def __init__(self, context: Context, tables: list[str], shown: Silent) -> None:
         super().__init__(context)
-        self._shown = shown
+        self._names, self._shown = tables, shown
 
     def _do(self, step: Step) -> Any:
-        if isinstance(step, Call) and "table" in step.arg:
+        if isinstance(step, Call) and step.name == "plan_tables":
+            first = step.arg["first"]
+            for table in self._names[first : first + step.arg["count"]]:
+                self._shown.at_step(table, "plan")
+        elif isinstance(step, Call) and step.name != "record" and "table" in step.arg:
             self._shown.at_step(step.arg["table"], step.name)
-        answer = super()._do(step)
-        if isinstance(step, CopyTable):
-            self._shown.ended(answer)
-        return answer
+        return super()._do(step)
 
 
 @contextmanager

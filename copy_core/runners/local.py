@@ -5,17 +5,18 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from contextvars import copy_context
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from copy_core import flow
+from copy_core import flow, telemetry
 from copy_core.errors import Cancelled
 from copy_core.failures import classify
-from copy_core.model import Outcome, RunSummary
+from copy_core.model import Outcome, RunRequest, RunSummary, TableResult
 from copy_core.state import lease, process
 from copy_core.steps import Steps
 from copy_core.tally import lost
@@ -44,9 +45,15 @@ class LocalRunner:
     def __init__(self, context: Context) -> None:
         self._stopped = threading.Event()
         self._heartbeat: lease.Heartbeat | None = None
+        self._tables: dict[int, TableResult] = {}
         self._context = replace(
-            context, check=self._check, holder="copyjob run", process=process.this()
+            context,
+            check=self._check,
+            ended=self._ended,
+            holder="copyjob run",
+            process=process.this(),
         )
+        self._tell_ended = context.ended
         self._steps = Steps(self._context)
 
     def stop(self) -> None:
@@ -54,24 +61,40 @@ class LocalRunner:
         self._stopped.set()
 
     def run(
-        self, tables: list[str] | None = None, trigger: str = "manual", run_id: str | None = None
+        self,
+        tables: Sequence[str] | None = None,
+        trigger: str = "manual",
+        run_id: str | None = None,
+        *,
+        full: bool = False,
     ) -> RunSummary:
-        """Runs the job to its end.
+        """Runs the job to its end; what it is asked for is told as in `RunRequest`.
 
         Args:
             tables: the tables to copy; all when None.
             trigger: what started the run, for its record.
             run_id: its name; a new one when None.
+            full: whether the tables are copied anew.
 
         Returns:
             The run's summary; failures are in it, not raised.
         """
-        run_id = run_id or new_run_id()
-        job = self._context.job.name
-        run = {"run_id": run_id, "job": job, "trigger": trigger, "tables": tables}
-        with ExitStack() as self._held:
-            summary = self._drive(flow.run_job(run))
-        return RunSummary.model_validate(summary)
+        request = RunRequest(
+            run_id=run_id or new_run_id(),
+            job=self._context.job.name,
+            trigger=trigger,
+            tables=None if tables is None else tuple(tables),
+            full=full,
+        )
+        with telemetry.run(request.run_id, request.job), ExitStack() as self._held:
+            # One thread plans one table: nothing is gained by planning several in a step.
+            summary = self._drive(flow.run_job({**request.to_json(), "group": 1}))
+        results = [self._tables[number] for number in sorted(self._tables)]
+        return RunSummary.model_validate({**summary, "tables": results})
+
+    def _ended(self, number: int, result: TableResult) -> None:
+        self._tables[number] = result
+        self._tell_ended(number, result)
 
     def _keep_lease(self, run_id: str) -> None:
         context = self._context
@@ -108,9 +131,13 @@ class LocalRunner:
                 return None
             case flow.CopyTable(arg):
                 try:
-                    return self._drive(flow.copy_table(arg))
+                    return self._drive(flow.copy_table(arg)), True
                 except Exception as e:  # noqa: BLE001 - one table does not take the others along
-                    return lost(arg["table"], classify(e))
+                    return lost(arg["table"], classify(e).to_json()), False
+            case flow.Report():
+                return None  # progress is told by the steps, batch by batch
+            case flow.Renew(name, arg):
+                return self._drive(flow.FLOWS[name](arg))
             case flow.Gather(flows, limit):
                 return self._gather(flows, limit)
 
@@ -118,8 +145,11 @@ class LocalRunner:
         if limit == 1:
             return [self._drive(each) for each in flows]
         with ThreadPoolExecutor(limit, thread_name_prefix="copy") as pool:
+            # A thread starts without the context that says which run, and which trace, it is in.
+            futures = [pool.submit(copy_context().run, self._drive, each) for each in flows]
             try:
-                return list(pool.map(self._drive, flows))
+                return [future.result() for future in futures]
             except BaseException:
                 self.stop()
+                pool.shutdown(wait=False, cancel_futures=True)
                 raise

@@ -7,24 +7,27 @@ under a key that counts time backwards: stores list in ascending order only.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Self
 
-from copy_core.model import JsonDict, Record, RunSummary, TableResult
+from copy_core.errors import ConflictError
+from copy_core.model import JsonDict, Record, RunRequest, RunStatus, RunSummary, TableResult
+from copy_core.state import lease
 from copy_core.state.base import StateStore
 from copy_core.state.encoding import parse
 
-_ALL = "runs/"
+ALL = "runs/"
 _HEADER = "header"
 _TABLES = "table/"
-_END = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+END = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
 class RunHeader(Record):
     """A run without its tables, as lists show it. Attributes as in `RunSummary`, and sums.
 
     Attributes:
-        tables: how many tables it had.
+        tables: how many tables it has.
         failed: how many of them failed.
         rows_read: rows read, over all tables.
         rows_written: rows written, over all tables.
@@ -34,7 +37,7 @@ class RunHeader(Record):
     run_id: str
     job: str
     trigger: str
-    status: str
+    status: RunStatus
     started_at: str
     ended_at: str
     error: JsonDict | None
@@ -70,23 +73,92 @@ class Page(NamedTuple):
     next: str | None
 
 
-def record(store: StateStore, summary: RunSummary) -> None:
-    """Keeps a run's record; one of the same run id is replaced.
+def begin(store: StateStore, request: RunRequest, count: int, now: datetime) -> None:
+    """Lists a run that begins; doing so again changes nothing.
 
-    The tables are written first and the lists last: a run that is listed can be read.
+    Args:
+        store: where the records are.
+        request: the run.
+        count: how many tables it has.
+        now: when it begins.
+
+    Raises:
+        ConflictError: a run of this id has ended already.
     """
-    own, header = _own(summary.run_id), RunHeader.of(summary)
+    earlier = _header(store, request.run_id)
+    if earlier and earlier.status != "running":
+        raise ConflictError(
+            f"run {request.run_id} has ended already, on {earlier.ended_at}",
+            fix="Start another run, under another id",
+            code="run-ended",
+            job=request.job,
+        )
+    started = earlier.started_at if earlier else now.isoformat(timespec="milliseconds")
+    _list(
+        store,
+        RunHeader(
+            **request.model_dump(include={"run_id", "job", "trigger"}),
+            status="running",
+            started_at=started,
+            ended_at="",
+            error=None,
+            tables=count,
+            failed=0,
+            rows_read=0,
+            rows_written=0,
+            bytes_written=0,
+        ),
+    )
+
+
+def record_tables(store: StateStore, run_id: str, results: Mapping[int, TableResult]) -> None:
+    """Keeps what became of tables of a run, by their numbers in it."""
+    if results:
+        store.put_many(own(run_id), {_table(n): r.to_json() for n, r in results.items()})
+
+
+def tables(store: StateStore, run_id: str) -> dict[int, TableResult]:
+    """What became of the tables of a run so far, by their numbers in it."""
+    rows = store.list(own(run_id), _TABLES)
+    return {
+        int(row.key.removeprefix(_TABLES)): parse(TableResult, row, store, own(run_id))
+        for row in rows
+    }
+
+
+def end(store: StateStore, summary: RunSummary) -> RunSummary:
+    """Lists a run as ended; its tables must be recorded already.
+
+    Returns:
+        The summary as it is kept: one that was listed as running keeps when it began.
+    """
     earlier = _header(store, summary.run_id)
-    tables = {f"{_TABLES}{n:06d}": t.to_json() for n, t in enumerate(summary.tables)}
-    store.put_many(own, tables)
-    for row in store.list(own, _TABLES, after=max(tables, default="")) if earlier else ():
-        store.delete(own, row.key)
-    store.put(own, _HEADER, header.to_json())
-    for partition in (_ALL, _of_job(header.job)):
+    if earlier:
+        summary = summary.model_copy(update={"started_at": earlier.started_at})
+    _list(store, RunHeader.of(summary))
+    return summary
+
+
+def record(store: StateStore, summary: RunSummary) -> None:
+    """Keeps a whole run at once; one of the same run id is replaced."""
+    store.delete_prefix(own(summary.run_id), _TABLES)
+    record_tables(store, summary.run_id, dict(enumerate(summary.tables)))
+    end(store, summary)
+
+
+def _list(store: StateStore, header: RunHeader) -> None:
+    # The lists last: a run that is listed can be read.
+    store.put(own(header.run_id), _HEADER, header.to_json())
+    for partition in (ALL, of_job(header.job)):
         store.put(partition, _newest_first(header), header.to_json())
-    if earlier and _newest_first(earlier) != _newest_first(header):
-        for partition in (_ALL, _of_job(earlier.job)):
-            store.delete(partition, _newest_first(earlier))
+
+
+def status_now(store: StateStore, header: RunHeader) -> RunStatus:
+    """A run's status; `interrupted` for one that was running but has lost its job since."""
+    if header.status != "running":
+        return header.status
+    held = lease.holder_of(store, header.job)
+    return "running" if held and held.run_id == header.run_id else "interrupted"
 
 
 def runs(
@@ -100,7 +172,7 @@ def runs(
         limit: how many.
         before: `Page.next` of the page before this one; the newest runs when None.
     """
-    partition = _ALL if job is None else _of_job(job)
+    partition = ALL if job is None else of_job(job)
     rows = store.list(partition, after=before or "", limit=limit + 1)
     headers = tuple(parse(RunHeader, row, store, partition) for row in rows[:limit])
     return Page(headers, rows[limit - 1].key if len(rows) > limit else None)
@@ -111,28 +183,31 @@ def run(store: StateStore, run_id: str) -> RunSummary | None:
     header = _header(store, run_id)
     if header is None:
         return None
-    rows = store.list(_own(run_id), _TABLES, limit=header.tables)
     shared = header.model_dump(include=set(RunSummary.model_fields) - {"tables"})
-    tables = tuple(parse(TableResult, row, store, _own(run_id)) for row in rows)
-    return RunSummary(**shared, tables=tables)
+    found = tables(store, run_id)
+    return RunSummary(**shared, tables=tuple(found[number] for number in sorted(found)))
 
 
 def _header(store: StateStore, run_id: str) -> RunHeader | None:
-    row = store.get(_own(run_id), _HEADER)
-    return parse(RunHeader, row, store, _own(run_id)) if row else None
+    row = store.get(own(run_id), _HEADER)
+    return parse(RunHeader, row, store, own(run_id)) if row else None
+
+
+def _table(number: int) -> str:
+    return f"{_TABLES}{number:06d}"
 
 
 # A job's name holds no slash, so these partitions are nobody else's.
-def _own(run_id: str) -> str:
+def own(run_id: str) -> str:
     return f"run/{run_id}"
 
 
-def _of_job(job: str) -> str:
-    return f"{_ALL}{job}"
+def of_job(job: str) -> str:
+    return f"{ALL}{job}"
 
 
 def _newest_first(header: RunHeader) -> str:
     started = datetime.fromisoformat(header.started_at)
     if started.tzinfo is None:
         started = started.replace(tzinfo=UTC)
-    return f"{(_END - started) // timedelta(microseconds=1):018d}/{header.run_id}"
+    return f"{(END - started) // timedelta(microseconds=1):018d}/{header.run_id}"

@@ -13,11 +13,14 @@ from datetime import UTC, datetime
 from threading import Event, Thread
 from typing import Self
 
-from copy_core.errors import ConflictError, CopyJobError, TransientError
+from copy_core.errors import Cancelled, ConflictError, CopyJobError, TransientError
 from copy_core.model import Record
 from copy_core.state.base import ABSENT, StateStore
 from copy_core.state.encoding import parse
 from copy_core.state.process import Process
+
+LOOK_S = 5.0
+"""Seconds within which a run that works on a batch finds out that it is to stop."""
 
 _KEY = "lease"
 _TRIES = 20
@@ -45,9 +48,11 @@ class Lease(Owner):
 
     Attributes:
         until: when others may take it over, seconds since 1970 (UTC).
+        stop: whether the run was asked to stop.
     """
 
     until: float
+    stop: bool = False
 
     def free(self, now: float) -> bool:
         """Whether others may take it over: its time is up, or its process is known to be dead."""
@@ -82,7 +87,8 @@ def claim(
     def next_lease(held: Lease | None) -> Lease:
         if held and held.run_id != who.run_id and not held.free(now()):
             raise _conflict(job, held, "the job is being run already")
-        return Lease(**dict(who), until=now() + lease_ttl)
+        stop = held is not None and held.run_id == who.run_id and held.stop
+        return Lease(**dict(who), until=now() + lease_ttl, stop=stop)
 
     return _swap(store, job, next_lease)
 
@@ -126,8 +132,29 @@ def check(store: StateStore, job: str, run_id: str) -> Lease:
 
     Raises:
         ConflictError: the run does not hold it any more.
+        Cancelled: the run was asked to stop.
     """
-    return _own(job, _read(store, job)[0], run_id)
+    held = _own(job, _read(store, job)[0], run_id)
+    if held.stop:
+        raise Cancelled(
+            "the run was asked to stop",
+            fix="The next run goes on from where it stopped",
+            job=job,
+        )
+    return held
+
+
+def ask_to_stop(store: StateStore, job: str, run_id: str) -> bool:
+    """Asks a run to stop between two batches, wherever it runs.
+
+    Returns:
+        Whether the run holds the job: one that does not has ended, or will find out by itself.
+    """
+    try:
+        _swap(store, job, lambda held: _own(job, held, run_id).model_copy(update={"stop": True}))
+    except ConflictError:
+        return False
+    return True
 
 
 def holder_of(store: StateStore, job: str, now: Clock = time.time) -> Lease | None:
@@ -144,10 +171,14 @@ class Heartbeat:
         job: the job's name.
         lease_ttl: seconds that a renewal holds for; there are three in that time.
         run_id: the run that holds the lease.
+        look: seconds between two looks at whether the run may go on.
     """
 
-    def __init__(self, store: StateStore, job: str, lease_ttl: float, run_id: str) -> None:
+    def __init__(
+        self, store: StateStore, job: str, lease_ttl: float, run_id: str, look: float = LOOK_S
+    ) -> None:
         self._store, self._job, self._ttl, self._run_id = store, job, lease_ttl, run_id
+        self._look = min(look, lease_ttl / 3)
         self._renewed = time.monotonic()
         self._error: CopyJobError | None = None
         self._stop = Event()
@@ -180,16 +211,18 @@ class Heartbeat:
         self._thread.join()
 
     def _beat(self) -> None:
-        while not self._stop.wait(self._ttl / 3):
+        while not self._stop.wait(self._look):
             asked = time.monotonic()
             try:
-                renew(self._store, self._job, self._ttl, self._run_id)
+                check(self._store, self._job, self._run_id)
+                if asked - self._renewed >= self._ttl / 3:
+                    renew(self._store, self._job, self._ttl, self._run_id)
+                    self._renewed = asked
             except TransientError:
                 continue  # the store may be back before the time is up
             except CopyJobError as e:
                 self._error = e
                 return
-            self._renewed = asked
 
 
 def _swap(store: StateStore, job: str, change: Callable[[Lease | None], Lease]) -> Lease:

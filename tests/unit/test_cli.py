@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from copy_core.cli import main
 from copy_core.connectors import memory
 from copy_core.errors import ConflictError
+from copy_core.model import RunRequest
 from copy_core.reset import reset
 from copy_core.state import lease, process, tables
 from copy_core.state.sqlite import SqliteStateStore
@@ -274,7 +275,8 @@ def _leave_pending(job: Path, state: SqliteStateStore) -> None:
     from copy_core.steps import Steps
 
     steps = Steps(Context(*load(job), state))
-    at = {"run_id": "dead", "tables": None, "table": "growing"}
+    request = RunRequest(run_id="dead", job="trial")
+    at = {**request.to_json(), "table": "growing"}
     assert steps.begin(at).status == "done"
     planned = steps.plan(at)
     assert steps.copy_part(at | planned.value | {"part": 0}).status == "done"

@@ -150,5 +150,5 @@ def test_a_run_that_is_recorded_with_another_start_is_listed_once(store: StateSt
     history.record(store, summary("a", "2026-11-22T10:00:00Z"))
     history.record(store, summary("b", "2026-11-22T10:00:01Z"))
     history.record(store, summary("a", "2026-11-22T10:00:02Z"))
-    assert ids(history.runs(store)) == ["a", "b"]
-    assert ids(history.runs(store, job="sales")) == ["a", "b"]
+    assert ids(history.runs(store)) == ["b", "a"]
+    assert ids(history.runs(store, job="sales")) == ["b", "a"]
