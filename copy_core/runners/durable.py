@@ -1,86 +1,130 @@
-"""Drives the control flow with Durable Functions: orchestrators, and an activity a step.
+"""The Azure Functions app: HTTP API, timer, orchestrators, and an activity for each step.
 
-`run_job` orchestrates a job and starts one `copy_table` orchestration a table. Both only turn what
+`run_job` orchestrates a job and starts one `copy_table` orchestration a table; both only turn what
 the flow yields into Durable tasks. All work happens in the activities, which find the job and the
 state by the app's settings, so that only names, counts and bounds travel through the history.
 """
 
 from __future__ import annotations
 
-import os
-import re
-from collections import deque
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
-from datetime import timedelta
-from pathlib import Path
+from collections.abc import Generator
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import azure.durable_functions as df
 import azure.functions as func
 
 from copy_core import flow
-from copy_core.errors import ConfigError, TerminalError, TransientError
-from copy_core.job import JOB_NAME
 from copy_core.model import JsonDict, Outcome, TableResult
-from copy_core.tally import lost
+from copy_core.runners.durable_drive import drive
+from copy_core.runners.durable_launcher import DurableLauncher, client
 
 if TYPE_CHECKING:
     from copy_core.context import Context
-    from copy_core.flow import Step
+    from copy_core.service.service import Service
 
-STEPS = ("begin", "plan", "copy_part", "publish", "commit", "finish")
+STEPS = (
+    "begin", "plan_tables", "plan", "copy_part", "publish", "commit", "record", "finish",
+)  # fmt: skip
 
-LEASE_S = 3600.0
-"""Seconds for which a run keeps its job without a step: longer than any activity may take."""
+LEASE_S = 900.0
+"""Seconds for which a run keeps its job without a sign of life: longer than the app may be down
+while it is deployed anew. A step that works longer gives signs itself."""
 
 blueprint = df.Blueprint()
 
 
-@blueprint.route(route="jobs/{job}/runs", methods=["POST"], auth_level=func.AuthLevel.FUNCTION)
-@blueprint.durable_client_input(client_name="client")
-async def start_run(
-    req: func.HttpRequest, client: df.DurableOrchestrationClient
-) -> func.HttpResponse:
-    """Starts a run of a job now; answers with the addresses at which it can be followed."""
-    from copy_core.runners.local import new_run_id
+@cache
+def service() -> Service:
+    """The app's service, opened once in each process.
 
-    run_id = new_run_id()
-    run = {"run_id": run_id, "job": req.route_params["job"], "trigger": "http", "tables": None}
-    await client.start_new("run_job", run_id, run)
-    response: func.HttpResponse = client.create_check_status_response(req, run_id)
+    Raises:
+        ConfigError: a setting is missing or wrong.
+    """
+    from copy_core.service.catalog import open_catalog
+    from copy_core.service.service import Service
+    from copy_core.service.settings import Settings
+    from copy_core.state.registry import open_state
+
+    settings = Settings.from_environment()
+    store = open_state(settings.state)
+    return Service(settings, open_catalog(settings), store, DurableLauncher())
+
+
+@cache
+def _web() -> func.AsgiMiddleware:
+    from copy_core.web.app import create_app
+    from copy_core.web.security import PlatformGuard
+
+    middleware: func.AsgiMiddleware = func.AsgiMiddleware(create_app(service, PlatformGuard()))  # type: ignore[no-untyped-call] # it has no types
+    return middleware
+
+
+async def _answer(
+    req: func.HttpRequest, context: func.Context, starter: df.DurableOrchestrationClient
+) -> func.HttpResponse:
+    client.set(starter)
+    response: func.HttpResponse = await _web().handle_async(req, context)
     return response
 
 
+@blueprint.route(route="api/health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+@blueprint.durable_client_input(client_name="starter")
+async def health(
+    req: func.HttpRequest, context: func.Context, starter: df.DurableOrchestrationClient
+) -> func.HttpResponse:
+    """Whether the app is up; the one thing that anybody may ask."""
+    return await _answer(req, context, starter)
+
+
+@blueprint.route(
+    route="{*path}",
+    methods=["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"],
+    auth_level=func.AuthLevel.FUNCTION,
+)
+@blueprint.durable_client_input(client_name="starter")
+async def api(
+    req: func.HttpRequest, context: func.Context, starter: df.DurableOrchestrationClient
+) -> func.HttpResponse:
+    """The API, storage events included."""
+    return await _answer(req, context, starter)
+
+
+@blueprint.timer_trigger(schedule="0 * * * * *", arg_name="timer", use_monitor=True)
+@blueprint.durable_client_input(client_name="starter")
+async def tick(timer: func.TimerRequest, starter: df.DurableOrchestrationClient) -> None:  # noqa: ARG001 - bound by name
+    """Each minute: starts what is due, and once a day forgets what is old."""
+    from copy_core.service import retention, ticker
+
+    client.set(starter)
+    now = datetime.now(UTC)
+    await ticker.tick(service(), now)
+    await retention.daily(service(), now)
+
+
 @blueprint.orchestration_trigger(context_name="context")
-def run_job(context: df.DurableOrchestrationContext) -> Generator[Any, Any, JsonDict]:
+def run_job(context: df.DurableOrchestrationContext) -> Generator[Any, Any, JsonDict | None]:
     """The orchestrator of a run; input as `flow.run_job` takes it."""
     run = context.get_input()
-    summary: JsonDict = yield from drive(context, run["job"], flow.run_job(run))
-    return summary
+    return (yield from drive(context, run["job"], flow.run_job(run), dict))
 
 
 @blueprint.orchestration_trigger(context_name="context")
-def copy_table(context: df.DurableOrchestrationContext) -> Generator[Any, Any, JsonDict]:
+def copy_table(context: df.DurableOrchestrationContext) -> Generator[Any, Any, JsonDict | None]:
     """The orchestrator of one table; input as `flow.copy_table` takes it, and `job`."""
     arg = context.get_input()
-    result: TableResult = yield from drive(context, arg["job"], flow.copy_table(arg))
-    return result.to_json()
+    return (yield from drive(context, arg["job"], flow.copy_table(arg), TableResult.to_json))
 
 
 def _activity(name: str) -> None:
     def activity(arg: JsonDict) -> JsonDict:
         from copy_core.outcomes import outcome_of
-        from copy_core.steps import Steps
-
-        def step() -> JsonDict:
-            context = _context(arg["job"])
-            with context.store:
-                outcome: Outcome = getattr(Steps(context), name)(arg)
-            return outcome.to_json()
 
         # An outcome within an outcome: the outer one tells when not even the job could be read.
-        outer = outcome_of(step, job=arg["job"])
+        outer = outcome_of(lambda: _step(name, arg).to_json(), job=arg["job"])
         return outer.value or outer.to_json()
 
     activity.__name__ = name
@@ -91,141 +135,34 @@ for _name in STEPS:
     _activity(_name)
 
 
+def _step(name: str, arg: JsonDict) -> Outcome:
+    from copy_core.state.lease import Heartbeat
+    from copy_core.steps import Steps, end_without_job
+
+    store = service().store
+    try:
+        context = _context(arg["job"])
+    except Exception:
+        if name == "finish":
+            end_without_job(store, arg)
+        raise
+    with ExitStack() as held:
+        if name in ("plan_tables", "plan", "copy_part", "publish"):
+            beat = held.enter_context(Heartbeat(store, arg["job"], LEASE_S, arg["run_id"]))
+            context = replace(context, check=beat.check)
+        outcome: Outcome = getattr(Steps(context), name)(arg)
+    return outcome
+
+
 def _context(job: str) -> Context:
-    """What the steps work with, from the app's settings.
-
-    `COPYJOB_JOBS` is the folder of job files, `COPYJOB_STATE` the state store.
-    """
+    """What the steps work with, from the app's settings."""
     from copy_core.context import Context
-    from copy_core.jobfile import load
-    from copy_core.state.registry import open_state
 
-    if not re.fullmatch(JOB_NAME, job):
-        raise ConfigError(f"'{job}' is no name of a job", fix="Look for a mistyped name")
-    loaded = load(Path(os.environ["COPYJOB_JOBS"], f"{job}.yaml"))
-    if loaded.job.name != job:
-        raise ConfigError(
-            f"the file {job}.yaml holds a job named {loaded.job.name}",
-            fix="Name the file after the job",
-            code="job-name",
-        )
-    store = open_state(os.environ["COPYJOB_STATE"])
+    loaded = service().catalog.load(job)
     return Context(
-        loaded.job, loaded.connections, store, holder="Durable Functions", lease_s=LEASE_S
+        loaded.job,
+        loaded.connections,
+        service().store,
+        holder="Durable Functions",
+        lease_s=LEASE_S,
     )
-
-
-@dataclass
-class _Frame:
-    """A flow that waits for something, and who waits for its result."""
-
-    flow: flow.Flow
-    done: Callable[[Any], None]
-
-
-@dataclass
-class _Drive:
-    """Runs nested flows side by side inside one orchestrator, as a scheduler without threads.
-
-    The order in which tasks are made depends only on the flows and on the order in which tasks
-    completed, both of which a replay repeats.
-    """
-
-    context: df.DurableOrchestrationContext
-    job: str
-    ready: deque[tuple[_Frame, Any]] = field(default_factory=deque)
-    waiting: list[tuple[Any, _Frame, Callable[[Any], Any]]] = field(default_factory=list)
-
-    def start(self, steps: flow.Flow, done: Callable[[Any], None]) -> None:
-        self.ready.append((_Frame(steps, done), None))
-
-    def advance(self) -> None:
-        """Takes every flow as far as it goes without waiting."""
-        while self.ready:
-            frame, answer = self.ready.popleft()
-            try:
-                step = frame.flow.send(answer)
-            except StopIteration as end:
-                frame.done(end.value)
-            else:
-                self._schedule(frame, step)
-
-    def complete(self, task: Any) -> None:
-        """Hands a finished task's result to the flow that waited for it."""
-        for at, (pending, frame, decode) in enumerate(self.waiting):
-            if pending is task:
-                del self.waiting[at]
-                self.ready.append((frame, decode(task.result)))
-                return
-
-    def _schedule(self, frame: _Frame, step: Step) -> None:
-        context = self.context
-        match step:
-            case flow.Call(name, arg):
-                task = context.call_activity(name, {**arg, "job": self.job})
-                self.waiting.append((task, frame, _outcome))
-            case flow.Wait(seconds):
-                until = context.current_utc_datetime + timedelta(seconds=seconds)
-                self.waiting.append((context.create_timer(until), frame, lambda _: None))
-            case flow.CopyTable(arg):
-                task = context.call_sub_orchestrator("copy_table", {**arg, "job": self.job})
-                self.waiting.append((task, frame, lambda result: _table(arg, result)))
-            case flow.Gather(flows, limit):
-                self._gather(frame, flows, limit)
-
-    def _gather(self, frame: _Frame, flows: Any, limit: int) -> None:
-        """Starts flows as a sliding window: one that ends lets the next begin."""
-        results: list[Any] = [None] * len(flows)
-        left = deque(enumerate(flows))
-        open_flows = len(flows)
-
-        def begin() -> None:
-            number, each = left.popleft()
-            self.start(each, lambda value: end(number, value))
-
-        def end(number: int, value: Any) -> None:
-            nonlocal open_flows
-            results[number] = value
-            open_flows -= 1
-            if left:
-                begin()
-            elif open_flows == 0:
-                self.ready.append((frame, results))
-
-        for _ in range(min(limit, len(flows))):
-            begin()
-
-
-def drive(
-    context: df.DurableOrchestrationContext, job: str, steps: flow.Flow
-) -> Generator[Any, Any, Any]:
-    """Runs a flow inside an orchestrator and returns what it returns.
-
-    Args:
-        context: the orchestrator's context.
-        job: the job's name, which every activity is told.
-        steps: the flow.
-    """
-    ended: list[Any] = []
-    scheduler = _Drive(context, job)
-    scheduler.start(steps, ended.append)
-    scheduler.advance()
-    while not ended:
-        task = yield context.task_any([task for task, _, _ in scheduler.waiting])
-        scheduler.complete(task)
-        scheduler.advance()
-    return ended[0]
-
-
-def _outcome(result: Any) -> Outcome:
-    """An activity's outcome; one that died (host lost, ran too long) may be run again."""
-    if isinstance(result, Exception):
-        error = TransientError(str(result), code="activity-lost")
-        return Outcome(status="transient", error=error.to_json())
-    return Outcome.model_validate(result)
-
-
-def _table(arg: JsonDict, result: Any) -> TableResult:
-    if isinstance(result, Exception):
-        return lost(arg["table"], TerminalError(str(result), code="orchestration-lost"))
-    return TableResult.model_validate(result)
