@@ -5,7 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    WithJsonSchema,
+)
 
 from copy_core.watermark import Amount, NullPolicy, parse_amount
 
@@ -13,6 +21,7 @@ Mode = Literal["full", "incremental"]
 WriteMode = Literal["append", "upsert", "overwrite"]
 Drift = Literal["evolve", "ignore", "fail"]
 AuditValue = Literal["run_id", "job", "table", "extracted_at", "lower_bound", "upper_bound"]
+Overlap = Literal["skip", "queue"]
 Operator = Literal["=", "!=", "<", "<=", ">", ">=", "in", "is null", "is not null"]
 Scalar = str | int | float | bool
 
@@ -42,6 +51,28 @@ Span = Annotated[
         }
     ),
 ]
+
+
+def _watched(pattern: str) -> str:
+    """A pattern that some object may meet; a wrong one would wait for ever without a word."""
+    scheme, found, rest = pattern.partition("://")
+    path = (rest if found else pattern).split("/")
+    if found and scheme not in ("https", "s3"):
+        raise ValueError(
+            "no such scheme; write container/path, s3://bucket/path"
+            " or https://ACCOUNT.blob.core.windows.net/container/path"
+        )
+    if found and ("?" in rest or ".dfs." in path[0]):
+        raise ValueError("is no address of a blob; write https://ACCOUNT.blob.core.windows.net/...")
+    if any("**" in level and level != "**" for level in path):
+        raise ValueError("has `**` beside other text; write it alone, such as in/**/*.csv")
+    levels = path[1:] if scheme == "https" and found else path
+    if "" in path or (len(levels) < 2 and "**" not in path):
+        raise ValueError("names no path within a container; write container/path, such as in/*.csv")
+    return pattern
+
+
+Watched = Annotated[Name, AfterValidator(_watched)]
 
 
 class Definition(BaseModel):
@@ -79,6 +110,12 @@ class Schedule(Definition):
     """Five-field cron or six-field NCRONTAB (seconds first)."""
     timezone: Name = "UTC"
     """IANA name of the zone in which the cron expression is read."""
+    start: Name | None = None
+    """The date or time from which it holds; in the zone, unless the time says its offset."""
+    end: Name | None = None
+    """The date (with the whole of that day) or the time up to which it holds."""
+    overlap: Overlap = "skip"
+    """While the job is being run: `skip` records that and starts nothing, `queue` runs it after."""
 
 
 class Limits(Definition):
@@ -154,6 +191,9 @@ class JobFile(Settings):
     """What to copy."""
     schedules: list[Schedule] = []
     """When the job starts by itself."""
+    watch: list[Watched] = []
+    """Files whose arrival starts the job: `container/path`, `s3://...` or `https://...`, with `*`
+    for anything within a level and `**` for any levels."""
     limits: Limits = Limits()
     """How much a run may take."""
 
@@ -185,6 +225,7 @@ class Job(Definition):
     destination: str
     tables: tuple[TableCopy, ...]
     schedules: tuple[Schedule, ...]
+    watch: tuple[str, ...] = ()
     limits: Limits
 
 
@@ -196,6 +237,7 @@ def resolve(file: JobFile) -> Job:
         destination=file.destination,
         tables=tuple(_table(file, entry) for entry in file.tables),
         schedules=tuple(file.schedules),
+        watch=tuple(file.watch),
         limits=file.limits,
     )
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 from copy_core.errors import ConfigError
 from copy_core.job import Schedule, TableCopy
 from copy_core.job_shape import nearest
 from copy_core.yaml_lines import Place
-
-_FIELDS = "write five fields (minute hour day month weekday), or six with seconds first"
 
 
 class Finding(NamedTuple):
@@ -53,18 +52,48 @@ def check_tables(tables: Mapping[int, TableCopy], file: Mapping[str, Any]) -> It
 
 def check_schedules(schedules: Iterable[Schedule]) -> Iterator[Finding]:
     """Checks that a schedule can be read, and comes due at all."""
-    from zoneinfo import available_timezones
-
     for n, schedule in enumerate(schedules):
-        if why := _cron(schedule.cron):
-            yield Finding(("schedules", n, "cron"), why, _FIELDS)
-        if schedule.timezone != "UTC" and schedule.timezone not in (zones := available_timezones()):
-            close = nearest(schedule.timezone, zones)
+        known = schedule.timezone == "UTC" or schedule.timezone in _zones()
+        if not known:
+            close = nearest(schedule.timezone, _zones())
             yield Finding(
                 ("schedules", n, "timezone"),
                 "there is no such time zone",
                 close if "?" in close else "use an IANA name such as Europe/Berlin",
             )
+        readable = schedule if known else schedule.model_copy(update={"timezone": "UTC"})
+        for key, what, fix in _schedule(readable):
+            yield Finding(("schedules", n, key), what, fix)
+
+
+@cache
+def _zones() -> frozenset[str]:
+    from zoneinfo import available_timezones
+
+    return frozenset(available_timezones())  # it looks at hundreds of files
+
+
+def _schedule(schedule: Schedule) -> Iterator[tuple[str, str, str]]:
+    """What is wrong with a schedule: which key, what, and the fix."""
+    from copy_core.service.schedule import Cron, bounds_of, first, moment_of
+
+    faults = []
+    for key, read in (("cron", Cron), ("start", moment_of), ("end", moment_of)):
+        if (text := getattr(schedule, key)) is not None:
+            try:
+                read(text)
+            except ConfigError as e:
+                faults.append((key, e.what, e.fix[:1].lower() + e.fix[1:]))
+    yield from faults
+    if faults or first(schedule):
+        return
+    start, end = bounds_of(schedule)
+    if first(schedule.model_copy(update={"start": None, "end": None})) is None:
+        yield "cron", "no moment is described by this cron expression", "give it days that exist"
+    elif end <= start:
+        yield "end", "is before the start", "give a later one"
+    else:
+        yield "end", "comes before the schedule falls due for the first time", "give a later one"
 
 
 class Written(NamedTuple):
@@ -232,21 +261,3 @@ def _twice(tables: Mapping[int, TableCopy]) -> Iterator[Finding]:
                 "name another destination",
             )
         holders.setdefault(place[n], n)
-
-
-def _cron(text: str) -> str:
-    """What is wrong with a cron expression; "" when nothing is."""
-    fields = text.split()
-    if len(fields) not in (5, 6):
-        return f"a cron expression of {len(fields)} field{'s' if len(fields) != 1 else ''}"
-    from croniter import CroniterBadDateError, CroniterError, croniter
-
-    if any(field[:1] in "rRhH" for field in fields):
-        return "a cron expression that is drawn at random"
-    try:
-        croniter(text, second_at_beginning=True, day_or=False).get_next()
-    except CroniterBadDateError:
-        return "no moment is described by this cron expression"
-    except (CroniterError, ValueError, KeyError, ArithmeticError) as e:
-        return f"no cron expression: {e}"
-    return ""

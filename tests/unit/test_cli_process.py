@@ -37,7 +37,7 @@ def state(job: Path) -> Iterator[SqliteStateStore]:
 
 
 def test_help_needs_no_library_of_a_connector() -> None:
-    heavy = ["adbc_driver_manager", "azure", "croniter", "deltalake", "duckdb", "pyarrow",
+    heavy = ["adbc_driver_manager", "azure", "cronsim", "deltalake", "duckdb", "pyarrow",
              "pydantic", "rich", "yaml"]  # fmt: skip
     code = (
         "import sys; from copy_core.cli import main; main(['--help'], standalone_mode=False);"

@@ -609,9 +609,23 @@ def test_a_table_is_not_copied_onto_itself(folder: Path) -> None:
         ("cron: '* * * *'", "cron: a cron expression of 4 fields; write five fields"),
         ("cron: '@hourly'", "cron: a cron expression of 1 field; write five fields"),
         ("cron: 61 * * * *", "cron: no cron expression"),
-        ("cron: R * * * *", "cron: a cron expression that is drawn at random"),
-        ("cron: 0 0 30 2 *", "cron: no moment is described by this cron expression"),
-        ("cron: 0 0 0 31 4 *", "cron: no "),
+        ("cron: R * * * *", "cron: no cron expression: bad minute; write five fields"),
+        ("cron: 0 0 30 2 *", "cron: no moment is described by this cron expression; give it days"),
+        ("cron: 0 0 0 31 4 *", "cron: no moment is described by this cron expression"),
+        ("cron: 0 0 0 30 2 MON", "cron: no moment is described by this cron expression"),
+        ("cron: 0 5 * * *, start: tomorrow", "start: 'tomorrow' is no date and no time; write it"),
+        ("cron: 0 5 * * *, start: 2026-02-30", "start: '2026-02-30' is no date and no time"),
+        ("cron: 0 5 * * *, end: 12:00", "end: '12:00' is no date and no time"),
+        ("cron: 0 5 * * *, end: 0000-01-01", "end: '0000-01-01' is no date and no time"),
+        (
+            "cron: 0 5 * * *, start: 2026-03-01, end: 2026-02-01",
+            "end: is before the start; give a later one",
+        ),
+        (
+            "cron: 0 5 1 * *, start: 2026-03-02, end: 2026-03-31",
+            "end: comes before the schedule falls due for the first time; give a later one",
+        ),
+        ("cron: 0 5 * * *, overlap: que", "overlap: must be 'skip' or 'queue'; did you mean"),
         ("cron: 0 5 * * *, timezone: europe/berlin", "did you mean 'Europe/Berlin'?"),
         ("cron: 0 5 * * *, timezone: Europe", "timezone: there is no such time zone"),
         ("cron: 0 5 * * *, timezone: ../UTC", "timezone: there is no such time zone"),
@@ -625,6 +639,49 @@ def test_schedules_that_never_come(folder: Path, schedule: str, problem: str) ->
 def test_schedules_that_come(folder: Path, cron: str) -> None:
     text = job(schedules=f"[{{cron: '{cron}', timezone: Asia/Kolkata}}]")
     assert load(write(folder, text)).job.schedules[0].cron == cron
+
+
+def test_a_schedule_that_has_run_out_still_loads(folder: Path) -> None:
+    schedule = "{cron: 0 5 * * *, timezone: Asia/Kolkata, start: 2020-01-31, end: 2020-01-31T05:00}"
+    found = load(write(folder, job(schedules=f"[{schedule}]"))).job.schedules[0]
+    assert (found.start, found.end, found.overlap) == ("2020-01-31", "2020-01-31T05:00", "skip")
+
+
+def test_all_that_is_wrong_with_a_schedule_comes_at_once(folder: Path) -> None:
+    schedule = "{cron: x, timezone: Mars, start: y, end: z, overlap: queue}"
+    problems = refused(folder, job(schedules=f"[{schedule}]"))
+    places = [line.split(": ")[1] for line in problems]
+    assert places == [f"schedules[0].{key}" for key in ("cron", "timezone", "start", "end")]
+
+
+def test_paths_to_watch_load(folder: Path) -> None:
+    paths = [
+        "landing/orders/*.csv",
+        "s3://bucket/orders/**",
+        "**",
+        "https://contoso.blob.core.windows.net/landing/**/*.parquet",
+    ]
+    assert load(write(folder, job(watch=json.dumps(paths)))).job.watch == tuple(paths)
+    assert load(write(folder, job())).job.watch == ()
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("landing", "watch[0]: names no path within a container; write container/path"),
+        ("/landing/x", "watch[0]: names no path within a container"),
+        ("landing/orders/", "watch[0]: names no path within a container"),
+        ("s3://bucket", "watch[0]: names no path within a container"),
+        ("https://c.blob.core.windows.net/landing", "watch[0]: names no path within a container"),
+        ("https://c.dfs.core.windows.net/landing/*", "watch[0]: is no address of a blob; write"),
+        ("https://c.blob.core.windows.net/a/b?sig=x", "watch[0]: is no address of a blob; write"),
+        ("abfss://landing@c/x", "watch[0]: no such scheme; write container/path"),
+        ("landing/**.csv", "watch[0]: has `**` beside other text; write it alone"),
+        ("", "watch[0]: must be at least 1 character long"),
+    ],
+)
+def test_paths_that_nothing_can_match(folder: Path, path: str, problem: str) -> None:
+    assert problem in only(folder, job(watch=json.dumps([path])))
 
 
 # The error
@@ -781,7 +838,7 @@ def test_loading_imports_no_heavy_library(folder: Path) -> None:
 import pathlib, sys
 from copy_core.jobfile import load
 load(pathlib.Path({str(path)!r}))
-heavy = set("pyarrow deltalake azure croniter pandas numpy adbc_driver_manager".split())
+heavy = set("pyarrow deltalake azure cronsim pandas numpy adbc_driver_manager".split())
 print(*sorted(heavy & {{name.split(".")[0] for name in sys.modules}}))
 """
     done = subprocess.run(
