@@ -120,12 +120,20 @@ def _process(command: list[str]) -> tuple[float, float]:
     return float(seconds), float(peak)
 
 
+def _unchanged() -> None:
+    # It needs the test host and Azurite, which the others do without.
+    from bench.unchanged import unchanged
+
+    unchanged(report)
+
+
 # The Functions SDK with Durable alone takes longer to import than pyarrow.
 _COLD_MARKS = {"cli_help": 1.0, "function_app": 0.25}
 
 BENCHES: dict[str, Callable[[], None]] = {
     **{name: partial(rate, name) for name in COPIES},
     **{f"memory_{name}": partial(memory, name) for name in COPIES},
+    "unchanged": _unchanged,
     "cold_cli_help": lambda: cold("cli_help", [sys.executable, "-m", "copy_core.cli", "--help"]),
     "cold_function_app": lambda: cold(
         "function_app", [sys.executable, "-c", "import function_app"]

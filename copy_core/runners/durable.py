@@ -18,6 +18,7 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from copy_core import flow
+from copy_core.errors import ConfigError
 from copy_core.model import JsonDict, Outcome, TableResult
 from copy_core.runners.durable_drive import drive
 from copy_core.runners.durable_launcher import DurableLauncher, client
@@ -142,7 +143,7 @@ def _step(name: str, arg: JsonDict) -> Outcome:
     store = service().store
     try:
         context = _context(arg["job"])
-    except Exception:
+    except ConfigError:
         if name == "finish":
             end_without_job(store, arg)
         raise
