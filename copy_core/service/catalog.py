@@ -18,8 +18,7 @@ from copy_core.yaml_lines import Document, parse
 
 if TYPE_CHECKING:
     from copy_core.connectors.options import Connection
-    from copy_core.service.jobs import JobDocument
-    from copy_core.service.jobs_files import JobFiles
+    from copy_core.service.jobs import JobDocument, JobStore
     from copy_core.service.settings import Settings
 
 # Documents that are read at the same time when many changed, as after a start.
@@ -53,7 +52,7 @@ class Catalog:
             the jobs, if there is one.
     """
 
-    def __init__(self, jobs: JobFiles, connections: str = "") -> None:
+    def __init__(self, jobs: JobStore, connections: str = "") -> None:
         self._jobs = jobs
         self._file = Path(connections).expanduser() if connections else None
         self._lock = Lock()

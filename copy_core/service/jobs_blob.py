@@ -17,8 +17,7 @@ from azure.storage.blob import BlobProperties, ContainerClient, ContentSettings,
 
 from copy_core.azure_errors import classed, status_of
 from copy_core.errors import ConfigError, ConflictError, CopyJobError
-from copy_core.service.jobs import JobDocument
-from copy_core.service.jobs_files import JobFiles, changed, document, stem
+from copy_core.service.jobs import JobDocument, JobStore, changed, document, stem
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -47,7 +46,7 @@ def _client_options() -> dict[str, Any]:
     }
 
 
-class BlobJobs(JobFiles):
+class BlobJobs(JobStore):
     """The job files of a container, which is made when it is first needed.
 
     Args:

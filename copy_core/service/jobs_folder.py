@@ -16,13 +16,12 @@ from pathlib import Path
 from copy_core import disk
 from copy_core.errors import ConfigError
 from copy_core.failures import from_os
-from copy_core.service.jobs import JobDocument
-from copy_core.service.jobs_files import JobFiles, changed, document, stem
+from copy_core.service.jobs import JobDocument, JobStore, changed, document, stem
 
 _LOCK = ".copyjob.lock"
 
 
-class FolderJobs(JobFiles):
+class FolderJobs(JobStore):
     """The job files of a folder. The folder must be there.
 
     Args:

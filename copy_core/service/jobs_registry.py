@@ -9,8 +9,8 @@ from copy_core.errors import ConfigError
 from copy_core.secrets import remember, resolve
 
 if TYPE_CHECKING:
+    from copy_core.service.jobs import JobStore
     from copy_core.service.jobs_blob import BlobJobs
-    from copy_core.service.jobs_files import JobFiles
 
 # https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
 _WITHIN = (
@@ -27,7 +27,7 @@ _CHOICES = (
 )
 
 
-def open_jobs(url: str) -> JobFiles:
+def open_jobs(url: str) -> JobStore:
     """Opens a store of job definitions.
 
     Args:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from copy_core.errors import ConfigError
 
 _MEANING = {
-    "COPYJOB_JOBS": "where the job files are: a folder, or https://ACCOUNT.blob.core.windows.net/CONTAINER",
+    "COPYJOB_JOBS": "where the job files are: https://ACCOUNT.blob.core.windows.net/CONTAINER, or a folder",
     "COPYJOB_STATE": "where the state is: a file, or https://ACCOUNT.table.core.windows.net",
 }
 

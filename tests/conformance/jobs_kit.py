@@ -12,8 +12,7 @@ import pytest
 
 from copy_core.errors import ConfigError, ConflictError
 from copy_core.jobfile import JobFileError
-from copy_core.service.jobs import JobDocument
-from copy_core.service.jobs_files import JobFiles
+from copy_core.service.jobs import JobDocument, JobStore
 
 RACERS = 16
 TEXT = "# Größe 売上 \U0001f680\r\nname: shop\n\tnever mind\n"
@@ -28,7 +27,7 @@ class Place(ABC):
     """Where a store keeps its files, as its operator gets at it."""
 
     @abstractmethod
-    def open(self) -> JobFiles:
+    def open(self) -> JobStore:
         """Opens a store of this place, as another process would."""
 
     @abstractmethod
@@ -68,41 +67,41 @@ def at_once(racers: int, run: Callable[[int], bool]) -> list[int]:
 
 class JobsKit:
     @pytest.fixture
-    def store(self, place: Place) -> Iterator[JobFiles]:
+    def store(self, place: Place) -> Iterator[JobStore]:
         store = place.open()
         yield store
         store.close()
 
     @pytest.fixture
-    def other(self, place: Place) -> Iterator[JobFiles]:
+    def other(self, place: Place) -> Iterator[JobStore]:
         store = place.open()
         yield store
         store.close()
 
     # Reading and writing
 
-    def test_an_empty_place_has_no_jobs(self, store: JobFiles) -> None:
+    def test_an_empty_place_has_no_jobs(self, store: JobStore) -> None:
         assert store.list() == {}
         assert store.get("shop") is None
         assert store.connections() is None
 
-    def test_a_document_is_read_as_it_was_written(self, store: JobFiles, other: JobFiles) -> None:
+    def test_a_document_is_read_as_it_was_written(self, store: JobStore, other: JobStore) -> None:
         written = store.put("shop", TEXT, None)
         assert written[:3] == ("shop", "shop.yaml", TEXT)
         assert other.get("shop") == written
         assert other.list() == {"shop": written.etag}
 
-    def test_a_large_document_comes_back(self, store: JobFiles) -> None:
+    def test_a_large_document_comes_back(self, store: JobStore) -> None:
         text = "# 売上\n" * 1_000_000
         written = store.put("shop", text, None)
         assert store.get("shop") == written
 
     @pytest.mark.parametrize("text", ["", "\n", "{}"])
-    def test_a_tiny_document_comes_back(self, store: JobFiles, text: str) -> None:
+    def test_a_tiny_document_comes_back(self, store: JobStore, text: str) -> None:
         assert store.put("shop", text, None) == store.get("shop")
 
     @pytest.mark.parametrize("name", GOOD_NAMES)
-    def test_names_of_jobs(self, store: JobFiles, place: Place, name: str) -> None:
+    def test_names_of_jobs(self, store: JobStore, place: Place, name: str) -> None:
         written = store.put(name, TEXT, None)
         assert store.list() == {name: written.etag}
         assert store.get(name) == written
@@ -111,7 +110,7 @@ class JobsKit:
         assert place.files() == {}
 
     @pytest.mark.parametrize("name", BAD_NAMES)
-    def test_other_names_lead_nowhere(self, store: JobFiles, place: Place, name: str) -> None:
+    def test_other_names_lead_nowhere(self, store: JobStore, place: Place, name: str) -> None:
         place.write("connections.yaml", b"connections: {}")
         before = place.files()
         assert store.get(name) is None
@@ -123,7 +122,7 @@ class JobsKit:
         assert place.files() == before
 
     def test_jobs_are_listed_in_order_and_other_files_passed_over(
-        self, store: JobFiles, place: Place
+        self, store: JobStore, place: Place
     ) -> None:
         for file in ("b.yml", "c.json", "a.yaml", "B.yaml"):
             place.write(file, b"{}")
@@ -137,26 +136,26 @@ class JobsKit:
             True, True, False, False,
         ]  # fmt: skip
 
-    def test_a_document_keeps_the_file_that_it_is_in(self, store: JobFiles, place: Place) -> None:
+    def test_a_document_keeps_the_file_that_it_is_in(self, store: JobStore, place: Place) -> None:
         place.write("shop.json", b"{}")
         assert store.file("shop") == "shop.json"
         assert store.file("other") == "other.yaml"
         store.put("shop", '{"a": 1}', store.list()["shop"])
         assert place.files() == {"shop.json": b'{"a": 1}'}
 
-    def test_a_job_is_not_taken_for_another_that_begins_alike(self, store: JobFiles) -> None:
+    def test_a_job_is_not_taken_for_another_that_begins_alike(self, store: JobStore) -> None:
         store.put("shop.daily", TEXT, None)
         assert store.get("shop") is None
         store.put("shop", "x", None)
         assert list(store.list()) == ["shop", "shop.daily"]
 
-    def test_a_byte_order_mark_is_no_text(self, store: JobFiles, place: Place) -> None:
+    def test_a_byte_order_mark_is_no_text(self, store: JobStore, place: Place) -> None:
         place.write("shop.yaml", b"\xef\xbb\xbfname: shop")
         found = store.get("shop")
         assert found is not None
         assert found.text == "name: shop"
 
-    def test_what_is_not_utf8_is_told_with_its_file(self, store: JobFiles, place: Place) -> None:
+    def test_what_is_not_utf8_is_told_with_its_file(self, store: JobStore, place: Place) -> None:
         place.write("shop.yaml", b"name: shop\nsource: caf\xe9\n")
         with pytest.raises(JobFileError, match=r"shop\.yaml:2:1: the file is not UTF-8"):
             store.get("shop")
@@ -167,11 +166,11 @@ class JobsKit:
 
     # What is known already
 
-    def test_a_current_document_is_given_back_itself(self, store: JobFiles) -> None:
+    def test_a_current_document_is_given_back_itself(self, store: JobStore) -> None:
         known = store.put("shop", TEXT, None)
         assert store.get("shop", known) is known
 
-    def test_a_changed_document_is_read(self, store: JobFiles, place: Place) -> None:
+    def test_a_changed_document_is_read(self, store: JobStore, place: Place) -> None:
         known = store.put("shop", TEXT, None)
         place.write("shop.yaml", b"by hand")
         found = store.get("shop", known)
@@ -179,12 +178,12 @@ class JobsKit:
         assert found.text == "by hand"
         assert found.etag == store.list()["shop"] != known.etag
 
-    def test_a_removed_document_is_gone(self, store: JobFiles, place: Place) -> None:
+    def test_a_removed_document_is_gone(self, store: JobStore, place: Place) -> None:
         known = store.put("shop", TEXT, None)
         place.remove("shop.yaml")
         assert store.get("shop", known) is None
 
-    def test_a_document_may_move_to_another_file(self, store: JobFiles, place: Place) -> None:
+    def test_a_document_may_move_to_another_file(self, store: JobStore, place: Place) -> None:
         known = store.put("shop", "{}", None)
         place.remove("shop.yaml")
         place.write("shop.json", b"{}")
@@ -192,7 +191,7 @@ class JobsKit:
         assert found is not None
         assert found.file == "shop.json"
 
-    def test_connections_lie_beside_the_jobs(self, store: JobFiles, place: Place) -> None:
+    def test_connections_lie_beside_the_jobs(self, store: JobStore, place: Place) -> None:
         place.write("connections.yml", b"connections: {}")
         found = store.connections()
         assert found is not None
@@ -205,7 +204,7 @@ class JobsKit:
 
     # Compare and set
 
-    def test_the_expected_etag_lets_a_change_through(self, store: JobFiles) -> None:
+    def test_the_expected_etag_lets_a_change_through(self, store: JobStore) -> None:
         first = store.put("shop", "one", None)
         second = store.put("shop", "two", first.etag)
         assert second.etag != first.etag
@@ -214,14 +213,14 @@ class JobsKit:
         assert store.get("shop") is None
         assert store.list() == {}
 
-    def test_the_etag_of_the_list_lets_a_change_through(self, store: JobFiles) -> None:
+    def test_the_etag_of_the_list_lets_a_change_through(self, store: JobStore) -> None:
         store.put("shop", "one", None)
         store.put("shop", "two", store.list()["shop"])
         store.delete("shop", store.list()["shop"])
         assert store.list() == {}
 
     def test_a_stale_etag_is_refused_and_changes_nothing(
-        self, store: JobFiles, place: Place
+        self, store: JobStore, place: Place
     ) -> None:
         stale = store.put("shop", "one", None)
         fresh = store.put("shop", "two", stale.etag)
@@ -235,7 +234,7 @@ class JobsKit:
         assert not wins(lambda: store.delete("shop", fresh.etag))
         assert place.files() == {"shop.yaml": b"by hand"}
 
-    def test_what_is_not_there_has_no_etag(self, store: JobFiles) -> None:
+    def test_what_is_not_there_has_no_etag(self, store: JobStore) -> None:
         etag = store.put("shop", "one", None).etag
         store.delete("shop", etag)
         assert not wins(lambda: store.put("shop", "two", etag))
@@ -250,17 +249,17 @@ class JobsKit:
         for store in stores:
             store.close()
 
-    def test_one_of_many_changes_a_document(self, store: JobFiles, place: Place) -> None:
+    def test_one_of_many_changes_a_document(self, store: JobStore, place: Place) -> None:
         etag = store.put("shop", "before", None).etag
         won = at_once(RACERS, lambda n: wins(lambda: store.put("shop", f"{n}", etag)))
         assert len(won) == 1
         assert place.files() == {"shop.yaml": f"{won[0]}".encode()}
 
-    def test_one_of_many_removes_a_document(self, store: JobFiles) -> None:
+    def test_one_of_many_removes_a_document(self, store: JobStore) -> None:
         etag = store.put("shop", "before", None).etag
         assert len(at_once(RACERS, lambda _: wins(lambda: store.delete("shop", etag)))) == 1
 
-    def test_of_changes_and_removals_one_wins(self, store: JobFiles) -> None:
+    def test_of_changes_and_removals_one_wins(self, store: JobStore) -> None:
         etag = store.put("shop", "before", None).etag
 
         def act(n: int) -> bool:
@@ -295,7 +294,7 @@ class JobsKit:
 
     @pytest.mark.parametrize("name", ["shop", "connections"])
     def test_two_files_of_one_name_are_refused_naming_both(
-        self, store: JobFiles, place: Place, name: str
+        self, store: JobStore, place: Place, name: str
     ) -> None:
         place.write(f"{name}.yaml", b"{}")
         place.write(f"{name}.json", b"{}")
@@ -313,7 +312,7 @@ class JobsKit:
         place.remove(f"{name}.json")
         assert read() is not None
 
-    def test_nothing_is_written_beside_two_files(self, store: JobFiles, place: Place) -> None:
+    def test_nothing_is_written_beside_two_files(self, store: JobStore, place: Place) -> None:
         place.write("shop.yaml", b"1")
         place.write("shop.json", b"2")
         before = place.files()

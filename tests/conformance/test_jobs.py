@@ -15,8 +15,8 @@ import pytest
 from azure.storage.blob import BlobBlock, ContainerClient
 
 from copy_core.errors import ConfigError, ConflictError, TransientError
+from copy_core.service.jobs import JobStore
 from copy_core.service.jobs_blob import BlobJobs
-from copy_core.service.jobs_files import JobFiles
 from copy_core.service.jobs_folder import FolderJobs
 from copy_core.service.jobs_registry import open_jobs
 from tests.conformance.jobs_kit import TEXT, JobsKit, Place, wins
@@ -42,7 +42,7 @@ class _Folder(Place):
         self.path = path
         path.mkdir()
 
-    def open(self) -> JobFiles:
+    def open(self) -> JobStore:
         return FolderJobs(self.path)
 
     def write(self, file: str, content: bytes) -> None:
@@ -69,7 +69,7 @@ class TestFolder(JobsKit):
         return _Folder(tmp_path / "a folder")
 
     def test_one_of_many_processes_changes_a_document(
-        self, store: JobFiles, place: _Folder
+        self, store: JobStore, place: _Folder
     ) -> None:
         racers = 8
         etag = store.put("shop", "before", None).etag
@@ -86,7 +86,7 @@ class TestFolder(JobsKit):
         assert place.files() == {"shop.yaml": f"{won[0]}".encode()}
 
     def test_kill_9_leaves_a_whole_document_and_no_lock(
-        self, store: JobFiles, place: _Folder
+        self, store: JobStore, place: _Folder
     ) -> None:
         store.put("shop", "0\n", None)
         for _ in range(3):
@@ -130,13 +130,13 @@ class TestFolder(JobsKit):
             assert refused.value.code == "jobs-missing"
             assert refused.value.where == {"file": str(folder)}
 
-    def test_a_link_that_leads_nowhere_is_no_job(self, store: JobFiles, place: _Folder) -> None:
+    def test_a_link_that_leads_nowhere_is_no_job(self, store: JobStore, place: _Folder) -> None:
         (place.path / "shop.yaml").symlink_to(place.path / "gone.yaml")
         assert store.list() == {}
         assert store.get("shop") is None
 
     def test_a_file_that_cannot_be_read_does_not_hide_the_others(
-        self, store: JobFiles, place: _Folder
+        self, store: JobStore, place: _Folder
     ) -> None:
         (place.path / "loop.yaml").symlink_to(place.path / "loop.yaml")
         place.write("shop.yaml", b"{}")
@@ -198,7 +198,7 @@ class TestBlob(JobsKit):
         store.close()
 
     def test_what_is_beside_the_prefix_is_not_seen(
-        self, store: JobFiles, azurite: Azurite, place: _Container
+        self, store: JobStore, azurite: Azurite, place: _Container
     ) -> None:
         beside = _Container(azurite, place.container, f"{place.prefix or 'a'}-2")
         beside.write("other.yaml", b"{}")
@@ -275,7 +275,7 @@ class TestBlob(JobsKit):
         two.close()
 
     def test_a_blob_that_is_being_uploaded_is_not_there_yet(
-        self, store: JobFiles, place: _Container
+        self, store: JobStore, place: _Container
     ) -> None:
         store.list()
         with place.client() as client:
