@@ -7,6 +7,7 @@ state by the app's settings, so that only names, counts and bounds travel throug
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -34,6 +35,10 @@ STEPS = (
 LEASE_S = 900.0
 """Seconds for which a run keeps its job without a sign of life: longer than the app may be down
 while it is deployed anew. A step that works longer gives signs itself."""
+
+# People who sign in have no function key; `PlatformGuard` then lets nobody in who did not sign in.
+_SIGNED_IN = os.environ.get("COPYJOB_AUTH") == "entra"
+_AUTH = func.AuthLevel.ANONYMOUS if _SIGNED_IN else func.AuthLevel.FUNCTION
 
 blueprint = df.Blueprint()
 
@@ -84,7 +89,7 @@ async def health(
 @blueprint.route(
     route="{*path}",
     methods=["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"],
-    auth_level=func.AuthLevel.FUNCTION,
+    auth_level=_AUTH,
 )
 @blueprint.durable_client_input(client_name="starter")
 async def api(

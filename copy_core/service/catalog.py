@@ -63,6 +63,10 @@ class Catalog:
         """The names of all jobs, in order."""
         return list(self._jobs.list())
 
+    def etags(self) -> dict[str, str]:
+        """The names of all jobs, in order, each with the etag of its document."""
+        return self._jobs.list()
+
     def document(self, name: str) -> JobDocument:
         """A job's document as it is written down.
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from copy_core.errors import ConfigError
 
 _MEANING = {
-    "COPYJOB_JOBS": "where the job files are: https://ACCOUNT.blob.core.windows.net/CONTAINER, or a folder",
-    "COPYJOB_STATE": "where the state is: a file, or https://ACCOUNT.table.core.windows.net",
+    "COPYJOB_JOBS": "where the job files are (https://ACCOUNT.blob.core.windows.net/CONTAINER, or"
+    " a folder)",
+    "COPYJOB_STATE": "where the state is (https://ACCOUNT.table.core.windows.net, or a file)",
 }
 
 
@@ -42,7 +43,7 @@ class Settings:
         if missing:
             raise ConfigError(
                 f"the setting {' and '.join(missing)} is missing",
-                fix="; ".join(f"set {name}: {_MEANING[name]}" for name in missing),
+                fix="; ".join(f"Set {name} to {_MEANING[name]}" for name in missing),
                 code="setting-missing",
             )
         days = environment.get("COPYJOB_KEEP_DAYS") or "90"
