@@ -60,7 +60,7 @@ class Context:
     observe: Callable[[Progress], None] = lambda _: None
     ended: Callable[[int, TableResult], None] = lambda _number, _result: None
     check: Callable[[], None] = lambda: None
-    holder: str = "copyjob"
+    holder: str = "copyjob run"
     process: Process | None = None
     lease_s: float = 60.0
 

@@ -31,10 +31,7 @@ def status(opened: Opened, limit: int, *, as_json: bool) -> int:
     names = dict.fromkeys([*(table.source for table in job.tables), *known])
     states = [known.get(name, tables.TableState(table=name)) for name in names]
     found = [_table(opened, state) for state in states]
-    runs = [
-        run.model_copy(update={"status": history.status_now(store, run)})
-        for run in history.runs(store, job.name, limit).runs
-    ]
+    runs = [history.now(store, run) for run in history.runs(store, job.name, limit).runs]
     if as_json:
         print_json(
             {

@@ -36,9 +36,7 @@ if TYPE_CHECKING:
 _SAME_WISH_S = 1.0
 
 
-def run(
-    opened: Opened, names: tuple[str, ...], *, full: bool, as_json: bool, quiet: bool
-) -> int:
+def run(opened: Opened, names: tuple[str, ...], *, full: bool, as_json: bool, quiet: bool) -> int:
     """Runs a job and shows it; returns the exit code.
 
     Raises:

@@ -39,7 +39,8 @@ class LocalRunner:
     """Runs one job in this process.
 
     Args:
-        context: what the steps work with; the runner sets who holds the lease, and what stops.
+        context: what the steps work with; the runner sets the process that the run dies with, and
+            what stops it.
     """
 
     def __init__(self, context: Context) -> None:
@@ -50,7 +51,6 @@ class LocalRunner:
             context,
             check=self._check,
             ended=self._ended,
-            holder="copyjob run",
             process=process.this(),
         )
         self._tell_ended = context.ended

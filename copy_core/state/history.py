@@ -19,6 +19,7 @@ from copy_core.state.encoding import parse
 
 ALL = "runs/"
 _HEADER = "header"
+_ASKED = "asked"
 _TABLES = "table/"
 END = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
@@ -61,6 +62,18 @@ class RunHeader(Record):
         )
 
 
+class Asked(Record):
+    """A run that was asked for.
+
+    Attributes:
+        request: what for.
+        at: when, in UTC.
+    """
+
+    request: RunRequest
+    at: str
+
+
 class Page(NamedTuple):
     """Some runs, newest first.
 
@@ -71,6 +84,24 @@ class Page(NamedTuple):
 
     runs: tuple[RunHeader, ...]
     next: str | None
+
+
+def ask(store: StateStore, request: RunRequest, now: datetime) -> None:
+    """Keeps what a run is asked for, so that it can be resumed as it was meant."""
+    row = Asked(request=request, at=_iso(now))
+    store.put(own(request.run_id), _ASKED, row.to_json())
+
+
+def asked(store: StateStore, run_id: str) -> Asked | None:
+    """What a run was asked for; None when there was no such run."""
+    row = store.get(own(run_id), _ASKED)
+    return parse(Asked, row, store, own(run_id)) if row else None
+
+
+def forget_asked(store: StateStore, run_id: str) -> None:
+    """Forgets what a run was asked for, if it has not begun."""
+    if _header(store, run_id) is None:
+        store.delete(own(run_id), _ASKED)
 
 
 def begin(store: StateStore, request: RunRequest, count: int, now: datetime) -> None:
@@ -93,7 +124,8 @@ def begin(store: StateStore, request: RunRequest, count: int, now: datetime) -> 
             code="run-ended",
             job=request.job,
         )
-    started = earlier.started_at if earlier else now.isoformat(timespec="milliseconds")
+    started = earlier.started_at if earlier else _iso(now)
+    ask(store, request, now)
     _list(
         store,
         RunHeader(
@@ -153,12 +185,19 @@ def _list(store: StateStore, header: RunHeader) -> None:
         store.put(partition, _newest_first(header), header.to_json())
 
 
-def status_now(store: StateStore, header: RunHeader) -> RunStatus:
-    """A run's status; `interrupted` for one that was running but has lost its job since."""
-    if header.status != "running":
-        return header.status
+def now(store: StateStore, header: RunHeader) -> RunHeader:
+    """A run as it is now: one that is listed as running, but has lost its job, was interrupted."""
+    if header.status != "running" or _holds(store, header):
+        return header
+    # It may have ended between the two looks: a run records its end before it lets go.
+    again = _header(store, header.run_id) or header
+    interrupted = {"status": "interrupted"}
+    return again.model_copy(update=interrupted) if again.status == "running" else again
+
+
+def _holds(store: StateStore, header: RunHeader) -> bool:
     held = lease.holder_of(store, header.job)
-    return "running" if held and held.run_id == header.run_id else "interrupted"
+    return held is not None and held.run_id == header.run_id
 
 
 def runs(
@@ -191,6 +230,10 @@ def run(store: StateStore, run_id: str) -> RunSummary | None:
 def _header(store: StateStore, run_id: str) -> RunHeader | None:
     row = store.get(own(run_id), _HEADER)
     return parse(RunHeader, row, store, own(run_id)) if row else None
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
 def _table(number: int) -> str:

@@ -37,7 +37,7 @@ def purge(store: StateStore, before: datetime, limit: int | None = None) -> int:
         if row is None:
             continue  # somebody else purges too
         header = parse(history.RunHeader, row, store, history.ALL)
-        if history.status_now(store, header) == "running" or _ended_after(header, before):
+        if history.now(store, header).status == "running" or _ended_after(header, before):
             continue
         _forget(store, header, key)
         removed += 1

@@ -205,7 +205,7 @@ def test_a_run_is_listed_from_its_beginning(house: House) -> None:
 
     def observe(_: Progress) -> None:
         (header,) = history.runs(house.state, "job").runs
-        seen.append((header.status, history.status_now(house.state, header)))
+        seen.append((header.status, history.now(house.state, header).status))
 
     context = house.context()
     context.observe = observe
@@ -220,7 +220,7 @@ def test_a_run_that_died_shows_as_interrupted(house: House) -> None:
     assert house.runner()._steps.begin(request.to_json()).status == "done"
     lease.release(house.state, "job", "dead")
     (header,) = history.runs(house.state, "job").runs
-    assert history.status_now(house.state, header) == "interrupted"
+    assert history.now(house.state, header).status == "interrupted"
 
 
 def test_a_run_id_that_has_ended_starts_nothing(house: House) -> None:

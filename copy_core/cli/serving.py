@@ -1,0 +1,200 @@
+"""`copyjob serve`: the API, the schedules and the runs, in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import logging
+import os
+import secrets
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
+from datetime import UTC, datetime, timedelta
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+import uvicorn
+
+from copy_core import logs
+from copy_core.cli.common import DONE
+from copy_core.errors import ConfigError
+from copy_core.failures import classify
+from copy_core.logs import log
+from copy_core.runners.launcher import LocalLauncher
+from copy_core.service import interrupted, retention, ticker
+from copy_core.service.catalog import open_catalog
+from copy_core.service.service import Service
+from copy_core.service.settings import Settings
+from copy_core.state.registry import open_state
+from copy_core.web.app import create_app
+from copy_core.web.security import TokenGuard
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+_MINUTE = timedelta(minutes=1)
+_DAY_S = 86_400.0
+_SAME_WISH_S = 1.0
+_ANSWERS_S = 10
+
+
+def serve(settings: Settings, host: str, port: int) -> int:
+    """Serves until a signal comes; returns the exit code.
+
+    Args:
+        settings: where jobs, connections and state are.
+        host: the address to listen on.
+        port: the port; 0 for any that is free.
+
+    Raises:
+        ConfigError: it cannot begin: a setting, the job folder, the token or the port.
+    """
+    logs.setup(verbose=log.isEnabledFor(logging.DEBUG))
+    given = os.environ.get("COPYJOB_TOKEN")
+    token = given or secrets.token_urlsafe(32)
+    guard = TokenGuard(token, hosts=_LOOPBACK if _is_loopback(host) else None)
+    with ExitStack() as held:
+        catalog = held.enter_context(closing(open_catalog(settings)))
+        catalog.names()  # or only who asks first would be told that there is no such folder
+        store = held.enter_context(open_state(settings.state))
+        listening = held.enter_context(_listen(host, port))
+        launcher = LocalLauncher(catalog.load, store)
+        service = Service(settings, catalog, store, launcher)
+        _announce(host, listening.getsockname()[1], None if given else token)
+        asyncio.run(_serve(service, launcher, guard, listening))
+    return DONE
+
+
+async def _serve(
+    service: Service, launcher: LocalLauncher, guard: TokenGuard, listening: socket.socket
+) -> None:
+    config = uvicorn.Config(
+        create_app(lambda: service, guard),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=_ANSWERS_S,
+    )
+    server = _Server(config)
+    with _stopped_by_signals(server):
+        upkeep = [asyncio.create_task(_each_minute(service)), asyncio.create_task(_daily(service))]
+        await server.serve([listening])
+        for task in upkeep:
+            task.cancel()
+        # What a task had begun in a thread ends by itself; runs it would start are refused.
+        await asyncio.to_thread(launcher.stop)
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals alone."""
+
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
+        return nullcontext()
+
+
+async def _each_minute(service: Service) -> None:
+    """Takes up what was interrupted, and starts what is due; no failure ends it."""
+    left: list[str] | None = None
+    async for now in _minutes():
+        with _survived("what was interrupted could not be taken up"):
+            if left is None:
+                left = await asyncio.to_thread(interrupted.left_open, service)
+            left = await interrupted.take_up(service, left)
+        with _survived("what is due could not be started"):
+            await ticker.tick(service, now)
+
+
+async def _daily(service: Service) -> None:
+    """Removes old records; no failure ends it."""
+    while True:
+        with _survived("old records could not be removed"):
+            await retention.purge(service, datetime.now(UTC))
+        await asyncio.sleep(_DAY_S)
+
+
+async def _minutes() -> AsyncIterator[datetime]:
+    """The time now, and then at the beginning of each minute, each once."""
+    begun = datetime.min.replace(tzinfo=UTC)
+    while True:
+        now = datetime.now(UTC)
+        minute = now.replace(second=0, microsecond=0)
+        # A sleep may end a moment early, and the clock may be set back.
+        if minute != begun:
+            begun = minute
+            yield now
+        await asyncio.sleep((minute + _MINUTE - datetime.now(UTC)).total_seconds())
+
+
+@contextmanager
+def _survived(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as e:  # noqa: BLE001 - it is told, and tried again in a while
+        log.error("%s: %s", what, classify(e), exc_info=e)
+
+
+@contextmanager
+def _stopped_by_signals(server: uvicorn.Server) -> Iterator[None]:
+    """Within it, the first SIGINT or SIGTERM stops the server cleanly; a later one kills."""
+    asked: list[float] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        asked.append(time.monotonic())
+        if len(asked) == 1:
+            server.should_exit = True
+            says = b"stopping after the batches at hand; once more kills at once\n"
+            os.write(2, says)  # past Python's buffers, whose locks may be held just now
+        elif asked[-1] - asked[0] > _SAME_WISH_S:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    old = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in old.items():
+            signal.signal(each, handler)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that listens: a port that is taken is told before anything is served."""
+    address = host.strip("[]")
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        return socket.create_server((address, port), family=family, backlog=2048)
+    except OSError as e:
+        taken = e.errno == errno.EADDRINUSE
+        why = "is taken" if taken else f"cannot be listened on: {e.strerror or e}"
+        raise ConfigError(
+            f"port {port} of {host} {why}",
+            fix="Give another one with --port" + ("" if taken else ", or correct --host"),
+            code="port-taken" if taken else "address",
+        ) from e
+
+
+def _is_loopback(host: str) -> bool:
+    with suppress(ValueError):
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    return host.casefold() == "localhost"
+
+
+def _announce(host: str, port: int, token: str | None) -> None:
+    """Tells where the server is, and the token unless somebody chose it."""
+    if not _is_loopback(host):
+        warning = click.style("warning:", fg="yellow", bold=True)
+        click.echo(
+            f"{warning} {host} can be reached from other machines, and the token travels as it is:"
+            " put a proxy with TLS in front",
+            err=True,
+        )
+    name = f"[{host}]" if ":" in host and not host.startswith("[") else host
+    click.echo(f"copyjob is at http://{name}:{port}")
+    click.echo(f"token: {token}" if token else "token: the one in COPYJOB_TOKEN")
