@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from copy_core import allocator
 from copy_core.connectors import registry
 from copy_core.context import Progress
 from copy_core.errors import TerminalError
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
     from copy_core.context import Context
     from copy_core.state.tables import Part, Pending
+
+# Here, since whoever copies imports this before it starts the threads that do.
+allocator.share_heap()
 
 
 def transfer(context: Context, pending: Pending, part: Part) -> Part:
