@@ -110,6 +110,25 @@ def _changed(what: str, was: str | None, now: str | None, table: TableCopy) -> C
     )
 
 
+def check_copyable(table: TableCopy, info: TableInfo) -> None:
+    """Holds the columns that a job asks for against those whose type can be copied.
+
+    Raises:
+        ConfigError: one of them cannot be copied; names it.
+    """
+    asked = {*table.keys, *(c.column for c in table.filter), table.incremental_column}
+    asked.update(info.uncopyable if table.columns is None else (c.name for c in table.columns))
+    for column, why in info.uncopyable.items():
+        if column in asked:
+            raise ConfigError(
+                why,
+                fix="Leave it out: name the columns to copy in `columns`; or turn it into text at"
+                " the source",
+                code="unknown-type",
+                column=column,
+            )
+
+
 def watermark_column(table: TableCopy, info: TableInfo) -> str:
     """The incremental column of a table whose mode is incremental.
 

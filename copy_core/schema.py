@@ -87,7 +87,7 @@ def type_name(of: pa.DataType) -> str:
             return name
     raise ConfigError(
         f"the type {of} cannot be copied",
-        fix="Turn it into text at the source, or copy a view without it",
+        fix="Leave the column out of `columns`, or turn it into text at the source",
         code="unknown-type",
     )
 
@@ -131,6 +131,21 @@ def canonical_schema(schema: pa.Schema) -> pa.Schema:
     import pyarrow as pa
 
     return pa.schema([_canonical_field(field) for field in schema])
+
+
+def copyable(schema: pa.Schema) -> tuple[pa.Schema, dict[str, str]]:
+    """The schema as `canonical_schema` gives it, without columns whose type cannot be copied, and
+    why each of these cannot be.
+    """
+    import pyarrow as pa
+
+    fields, refused = [], {}
+    for field in schema:
+        try:
+            fields.append(_canonical_field(field))
+        except ConfigError as e:
+            refused[field.name] = e.what
+    return pa.schema(fields), refused
 
 
 def _canonical_field(field: pa.Field) -> pa.Field:

@@ -65,6 +65,7 @@ def survey(
         state = state.model_copy(update={"pending": None})
     planning.check_unchanged(table, state)
     info = source.describe(table.source)
+    planning.check_copyable(table, info)
     if table.mode == "full":
         state = _adopt(job, table, state, destination)
         plan = planning.make_plan(job, table, info, state, None, nulls=0)

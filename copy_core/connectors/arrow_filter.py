@@ -1,4 +1,7 @@
-"""The rows of a slice as an Arrow expression, and as text: for every source that scans Arrow."""
+"""The rows of a slice as an Arrow expression, and as text: for every source that scans Arrow.
+
+And the columns that may bound them.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from copy_core.errors import ConfigError
 if TYPE_CHECKING:
     from copy_core.job import Condition, Scalar
     from copy_core.model import Slice
-    from copy_core.watermark import Watermark
+    from copy_core.watermark import Kind, Watermark
 
 _COMPARE = {
     "=": "equal",
@@ -22,6 +25,22 @@ _COMPARE = {
     ">": "greater",
     ">=": "greater_equal",
 }
+
+
+def watermark_kinds(schema: pa.Schema) -> dict[str, Kind]:
+    """The kind of each column that may serve as incremental column; text may hold ISO time."""
+    found = {field.name: _kind(field.type) for field in schema}
+    return {name: kind for name, kind in found.items() if kind is not None}
+
+
+def _kind(of: pa.DataType) -> Kind | None:
+    if pa.types.is_integer(of):
+        return "int"
+    if pa.types.is_decimal(of):
+        return "decimal"
+    if pa.types.is_date(of):
+        return "date"
+    return "timestamp" if pa.types.is_timestamp(of) or pa.types.is_string(of) else None
 
 
 def expression(part: Slice, schema: pa.Schema) -> pc.Expression | None:

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
+from copy_core.errors import ConfigError
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -55,6 +57,7 @@ class TableInfo:
     Attributes:
         object: its name.
         schema: its columns, canonical, with true nullability where the source knows it.
+        uncopyable: the columns that no canonical type stands for, and why; not in `schema`.
         keys: its primary key; empty when it has none.
         rows: how many rows it has, roughly; None when that is not cheap to know.
         watermarks: the kind of each column that may serve as incremental column.
@@ -67,6 +70,7 @@ class TableInfo:
     rows: int | None = None
     watermarks: Mapping[str, Kind] = field(default_factory=dict)
     snapshot: str | None = None
+    uncopyable: Mapping[str, str] = field(default_factory=dict)
 
 
 class Source(ABC):
@@ -84,7 +88,7 @@ class Source(ABC):
 
         Raises:
             ConfigError: there is no such table (`code="table-missing"`, the message names near
-                misses), or a column of it has a type that cannot be copied.
+                misses).
         """
 
     @abstractmethod
@@ -216,6 +220,36 @@ class Destination(ABC):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def check_keys(target: Target, schema: pa.Schema) -> None:
+    """Holds what an upsert goes by against the columns that arrive.
+
+    Args:
+        target: what is to be written.
+        schema: the columns as they are to be staged.
+
+    Raises:
+        ConfigError: an upsert has no keys, or a column that it goes by does not arrive.
+    """
+    if target.write != "upsert":
+        return
+    if not target.keys:
+        raise ConfigError(
+            "an upsert needs key columns, and there are none",
+            fix="Set `keys` to the columns that identify a row",
+            code="keys-missing",
+            table=target.object,
+        )
+    for column in filter(None, (*target.keys, target.order_by)):
+        if column not in schema.names:
+            raise ConfigError(
+                "the column is needed to upsert, and the copy does not deliver it",
+                fix="Copy the column, or choose other `keys`",
+                code="column-missing",
+                table=target.object,
+                column=column,
+            )
 
 
 def near(name: str, known: Sequence[str]) -> str:

@@ -20,13 +20,14 @@ from copy_core.connectors.base import (
     Source,
     SourceCapabilities,
     TableInfo,
+    check_keys,
     near,
 )
 from copy_core.connectors.options import MemoryOptions
 from copy_core.errors import ConfigError, TerminalError
 from copy_core.model import Commit, Published, Slice, Staged, Target
-from copy_core.schema import canonical_schema, reconcile, schema_from_json
-from copy_core.watermark import Kind, Watermark, is_time
+from copy_core.schema import copyable, reconcile, schema_from_json
+from copy_core.watermark import Watermark, is_time
 
 _CLOCK = re.compile(r"(\d{4}-\d\d-\d\d(?:[ T][\d:.]+)?)(.*)")
 
@@ -120,16 +121,14 @@ class MemorySource(Source):
 
     def describe(self, name: str) -> TableInfo:
         stored = self._stored(name)
-        try:
-            schema = canonical_schema(stored.rows.schema)
-        except ConfigError as e:
-            raise e.at(table=name) from None
+        schema, uncopyable = copyable(stored.rows.schema)
         return TableInfo(
             object=name,
             schema=schema,
+            uncopyable=uncopyable,
             keys=stored.keys,
             rows=stored.rows.num_rows,
-            watermarks={f.name: kind for f in schema if (kind := _kind(f.type))},
+            watermarks=arrow_filter.watermark_kinds(schema),
         )
 
     def newest(self, info: TableInfo, column: str, above: Watermark | None) -> Watermark | None:
@@ -190,7 +189,8 @@ class MemorySource(Source):
     def _rows(self, name: str) -> pa.Table:
         rows = self._stored(name).rows
         try:
-            return rows.cast(canonical_schema(rows.schema))
+            schema, _ = copyable(rows.schema)
+            return rows.select(schema.names).cast(schema)
         except (pa.ArrowException, ValueError) as e:
             raise TerminalError(f"a value does not fit: {e}", code="bad-value", table=name) from e
 
@@ -212,8 +212,7 @@ class MemoryDestination(Destination):
                 schema, _ = reconcile(existing.rows.schema, incoming, target.drift)
         except ConfigError as e:
             raise e.at(table=target.object) from None
-        if target.write == "upsert":
-            _check_keys(target, schema)
+        check_keys(target, schema)
         return schema
 
     def stage(self, target: Target, part: int, batches: Iterable[pa.RecordBatch]) -> Staged:
@@ -278,36 +277,9 @@ class MemoryDestination(Destination):
         return found
 
 
-def _check_keys(target: Target, schema: pa.Schema) -> None:
-    needed = [*target.keys, *([target.order_by] if target.order_by else [])]
-    missing = [name for name in needed if name not in schema.names]
-    if missing or not target.keys:
-        raise ConfigError(
-            "an upsert needs key columns, and they must be among the columns that are copied",
-            fix="Set `keys`, and copy these columns",
-            code="key-missing",
-            table=target.object,
-            column=", ".join(missing),
-        )
-
-
 def _chosen(rows: pa.Table, part: Slice) -> pa.Table:
     condition = arrow_filter.expression(part, rows.schema)
     return rows if condition is None else rows.filter(condition)
-
-
-_KINDS: dict[Kind, tuple[str, ...]] = {
-    "int": ("is_integer",),
-    "decimal": ("is_decimal",),
-    "date": ("is_date",),
-    "timestamp": ("is_timestamp", "is_string"),
-}
-
-
-def _kind(of: pa.DataType) -> Kind | None:
-    return next(
-        (k for k, tests in _KINDS.items() if any(getattr(pa.types, t)(of) for t in tests)), None
-    )
 
 
 def _check_times(values: pa.ChunkedArray, table: str, column: str) -> None:

@@ -27,7 +27,7 @@ from azure.data.tables import TableClient, TableEntity, UpdateMode
 from copy_core.errors import ConfigError, ConflictError, CopyJobError, TerminalError, TransientError
 from copy_core.model import JsonDict
 from copy_core.state.base import ABSENT, ANY, Row, StateStore
-from copy_core.state.encoding import dump, encode, encoded_range, load
+from copy_core.state.encoding import damaged, dump, encode, encoded_range, load
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -44,6 +44,8 @@ TABLE: Final = "copyjob"
 _CHUNK = 32_000
 _PAGE = 1_000
 _NAMES = ("PartitionKey", "RowKey", "key")
+# What an entity raises that others wrote or changed.
+_MISSHAPEN = (KeyError, TypeError, ValueError)
 
 # A transaction takes 100 operations and 4 MiB with its headers:
 # https://learn.microsoft.com/rest/api/storageservices/performing-entity-group-transactions
@@ -70,6 +72,7 @@ class AzureTablesStateStore(StateStore):
 
     def __init__(self, client: TableClient) -> None:
         self._client = client
+        self.place = f"{client.account_name}/{client.table_name}"
 
     @classmethod
     def from_url(
@@ -107,7 +110,8 @@ class AzureTablesStateStore(StateStore):
             ) from e
 
     def get(self, partition: str, key: str) -> Row | None:
-        return next(map(_row, self._find(partition, f"RowKey eq '{encode(key)}'", limit=1)), None)
+        found = self._find(partition, f"RowKey eq '{encode(key)}'", limit=1)
+        return next((self._row(partition, entity) for entity in found), None)
 
     def put(self, partition: str, key: str, value: JsonDict, expect: str = ANY) -> str:
         entity = _entity(partition, key, value)
@@ -130,7 +134,7 @@ class AzureTablesStateStore(StateStore):
             # When an answer is lost the client repeats the request, and is refused because of
             # its own first write: the mark tells that from somebody else's.
             for stored in self._find(partition, f"RowKey eq '{entity['RowKey']}'", limit=1):
-                if stored["mark"] == entity["mark"]:
+                if stored.get("mark") == entity["mark"]:
                     return str(stored.metadata["etag"])
             raise e.at(partition=partition, key=key) from e
 
@@ -158,7 +162,7 @@ class AzureTablesStateStore(StateStore):
         condition = _within(prefix)
         if after:
             condition += f" and RowKey gt '{encode(after)}'"
-        return [_row(e) for e in self._find(partition, condition, prefix, limit)]
+        return [self._row(partition, e) for e in self._find(partition, condition, prefix, limit)]
 
     def delete_prefix(self, partition: str, prefix: str) -> None:
         doomed = self._find(partition, _within(prefix), prefix, select=_NAMES)
@@ -189,9 +193,27 @@ class AzureTablesStateStore(StateStore):
                 results_per_page=page,
                 select=None if select is None else [*select],
             )
-            return [*islice((e for e in found if _key(e).startswith(prefix)), limit)]
+            keyed = (e for e in found if self._key(partition, e).startswith(prefix))
+            return [*islice(keyed, limit)]
 
         return self._call(read)
+
+    def _key(self, partition: str, entity: TableEntity) -> str:
+        try:
+            return str(json.loads(entity["key"]))
+        except _MISSHAPEN as e:
+            row = str(entity["RowKey"])
+            why = f"it has no key: {e}"
+            raise damaged(why, partition=partition, key=row, state=self.place) from e
+
+    def _row(self, partition: str, entity: TableEntity) -> Row:
+        key = self._key(partition, entity)
+        where = {"partition": partition, "key": key, "state": self.place}
+        try:
+            text = "".join(entity[f"value{n}"] for n in range(entity["chunks"]))
+        except _MISSHAPEN as e:
+            raise damaged(f"a part of it is missing: {e}", **where) from e
+        return Row(key, load(text, **where), str(entity.metadata["etag"]))
 
     def _transaction(self, operations: Sequence[_Operation]) -> None:
         self._call(lambda: self._client.submit_transaction(operations))
@@ -208,8 +230,7 @@ class AzureTablesStateStore(StateStore):
                 self._client.create_table()
             return action()
         except AzureError as e:
-            place = f"{self._client.account_name}/{self._client.table_name}"
-            raise self._classed(e).at(state=place) from e
+            raise self._classed(e).at(state=self.place) from e
 
     def _classed(self, error: AzureError) -> CopyJobError:
         status = error.status_code if isinstance(error, HttpResponseError) else None
@@ -275,15 +296,6 @@ def _entity(partition: str, key: str, value: JsonDict) -> _Entity:
         "mark": uuid4().hex,
         "chunks": len(chunks),
     } | {f"value{n}": chunk for n, chunk in enumerate(chunks)}
-
-
-def _key(entity: TableEntity) -> str:
-    return str(json.loads(entity["key"]))
-
-
-def _row(entity: TableEntity) -> Row:
-    text = "".join(entity[f"value{n}"] for n in range(entity["chunks"]))
-    return Row(_key(entity), load(text), str(entity.metadata["etag"]))
 
 
 def _batches(entities: Iterable[_Entity]) -> Iterator[Sequence[_Entity]]:

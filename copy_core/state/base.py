@@ -40,7 +40,12 @@ class StateStore(ABC):
     value may be 500,000 characters of JSON (non-ASCII ones counted as \uXXXX); stores refuse more
     with a `TerminalError`. A store that cannot be reached raises `TransientError`; one that is
     damaged, `TerminalError`.
+
+    Attributes:
+        place: what messages call it: its file, or its account and table. Never a secret.
     """
+
+    place: str
 
     @abstractmethod
     def get(self, partition: str, key: str) -> Row | None:

@@ -63,7 +63,7 @@ def load(text: str, **where: str) -> JsonDict:
     try:
         return cast("JsonDict", json.loads(text))
     except ValueError as e:
-        raise _damaged(str(e), **where) from e
+        raise damaged(str(e), **where) from e
 
 
 def parse(model: type[_R], row: Row, store: StateStore, partition: str) -> _R:
@@ -78,11 +78,16 @@ def parse(model: type[_R], row: Row, store: StateStore, partition: str) -> _R:
         first = e.errors(include_url=False, include_input=False)[0]
         field = ".".join(map(str, first["loc"]))
         why = f"{field}: {first['msg']}" if field else first["msg"]
-        file = getattr(store, "file", "")  # a store that is no file has none
-        raise _damaged(why, partition=partition, key=row.key, file=file) from e
+        raise damaged(why, partition=partition, key=row.key, state=store.place) from e
 
 
-def _damaged(why: str, **where: str) -> TerminalError:
+def damaged(why: str, **where: str) -> TerminalError:
+    """The error for a row that nobody can read.
+
+    Args:
+        why: what is wrong with it.
+        where: where it was found.
+    """
     return TerminalError(
         f"a row of the state is damaged, or was written by another version of copyjob ({why})",
         fix="Run the version that wrote it, or restore the state from a backup; without one, move"

@@ -43,9 +43,6 @@ class SqliteStateStore(StateStore):
         path: the file; it and its folder are made when missing. Keep it on a local disk: network
             file systems do not lock it reliably.
 
-    Attributes:
-        file: the file, as errors name it.
-
     Raises:
         ConfigError: the file cannot be opened or written.
         TerminalError: it is damaged or no state file, or its disk is full.
@@ -53,7 +50,7 @@ class SqliteStateStore(StateStore):
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.file = str(path)
+        self.place = str(path)
         self._lock = RLock()
         with self._errors():
             Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -129,9 +126,9 @@ class SqliteStateStore(StateStore):
     def _rows(self, sql: str, *values: str | bytes | int) -> Sequence[Row]:
         with self._errors(), self._lock:
             found = self._connection.execute(sql, values).fetchall()
-        partition, file = str(values[0]), self.file
+        partition, place = str(values[0]), self.place
         return [
-            Row(key, load(text, partition=partition, key=key, file=file), etag)
+            Row(key, load(text, partition=partition, key=key, state=place), etag)
             for key, text, etag in found
         ]
 
@@ -170,7 +167,7 @@ class SqliteStateStore(StateStore):
             f"the state file cannot be opened and written: {error}",
             fix="Give a path in a folder that this user may write to",
             code="state-unusable",
-            file=self.file,
+            file=self.place,
         )
 
     def _classed(self, error: sqlite3.Error) -> CopyJobError:
@@ -181,7 +178,7 @@ class SqliteStateStore(StateStore):
                 f"another process kept the state file locked for {_BUSY_S:.0f} seconds",
                 fix="Look for what holds it open: another run, a backup or a tool for SQLite files",
                 code="state-locked",
-                file=self.file,
+                file=self.place,
             )
         # With a write-ahead log, SQLite finds a full disk in places where it has no code for that.
         if _is(error, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
@@ -189,14 +186,14 @@ class SqliteStateStore(StateStore):
                 f"the disk of the state file is full or fails: {error} ({error.sqlite_errorname})",
                 fix="Free space on it and run again: the run takes up where this one stopped",
                 code="state-disk-full",
-                file=self.file,
+                file=self.place,
             )
         return TerminalError(
             f"the state file is damaged or holds something else: {error}",
             fix="Check the path; if it is right, move the file away and run again: the ledger"
             " at each destination gives back the watermarks",
             code="state-damaged",
-            file=self.file,
+            file=self.place,
         )
 
 

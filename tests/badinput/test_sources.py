@@ -207,7 +207,7 @@ def test_a_root_that_is_not_there(desk: Desk) -> None:
     desk.recovers()
 
 
-@from_each("parquet", "csv", "jsonl")
+@from_each("delta", "parquet", "csv", "jsonl")
 def test_a_root_that_is_a_file(desk: Desk) -> None:
     desk.load()
     desk.source.path.rename(desk.folder / "moved")

@@ -81,7 +81,7 @@ def test_a_row_of_the_state_that_is_damaged(desk: Desk, value: str) -> None:
             [(value, *place) for place in mine],
         )
         assert changed.rowcount
-    told(desk.run(), "state-damaged", file=str(desk.state))
+    told(desk.run(), "state-damaged", state=str(desk.state))
     assert desk.arrived() == before
     drop_state(desk)
     desk.recovers()
@@ -98,7 +98,7 @@ def test_another_row_of_the_state_that_is_damaged(desk: Desk, key: str) -> None:
     ran = desk.run() if key == "lease" else desk.call("status", str(desk.file), "--run", run_id)
     assert ran.exit == 1, ran
     assert "or was written by another version of copyjob" in ran.err, ran.err
-    assert f"partition {partition}, key {key}, file {desk.state}" in ran.err, ran.err
+    assert f"partition {partition}, key {key}, state {desk.state}" in ran.err, ran.err
     assert "pydantic" not in ran.err
     assert desk.arrived() == before
     drop_state(desk)

@@ -322,12 +322,21 @@ class Upserts(DestinationSuite):
         load(rig, aim(rows, 2, "upsert", keys=("k",)), newer)
         check(rig, newer)
 
-    @pytest.mark.parametrize("more", [{"keys": ()}, {"keys": ("nope",)}, {"order_by": "nope"}])
+    @pytest.mark.parametrize(
+        ("more", "code", "place"),
+        [
+            ({"keys": ()}, "keys-missing", {"table": "t"}),
+            ({"keys": ("id", "nope")}, "column-missing", {"table": "t", "column": "nope"}),
+            ({"order_by": "nope"}, "column-missing", {"table": "t", "column": "nope"}),
+        ],
+        ids=["no keys", "a key", "the order"],
+    )
     def test_an_upsert_without_its_columns_is_refused_before_anything_is_read(
-        self, to: Destination, more: dict[str, Any]
+        self, to: Destination, more: dict[str, Any], code: str, place: dict[str, str]
     ) -> None:
-        with pytest.raises(ConfigError):
+        with pytest.raises(ConfigError) as refused:
             to.prepare(aim(table(), 1, "upsert", **more))
+        assert (refused.value.code, refused.value.where) == (code, place)
 
     def test_new_keys_and_known_ones_in_a_table_that_another_program_made(
         self, rig: DestinationRig

@@ -17,6 +17,7 @@ from tests.conformance.source_kit import (
     EmptyTables,
     NoEmptyTables,
     SourceSuite,
+    UncopyableColumns,
 )
 
 Suite = TypeVar("Suite")
@@ -42,6 +43,7 @@ def source(rig: type[SourceRig], *, values: bool = True) -> type[SourceSuite]:
             (EmptyTables, rig.shows_empty),
             (NoEmptyTables, not rig.shows_empty),
             (CorruptibleSource, rig.corrupts),
+            (UncopyableColumns, rig.uncopyable is not None),
             (SourceSuite, True),
         ],
         examples=values,

@@ -59,6 +59,8 @@ class SourceRig(Rig):
         knows_required: the system knows which columns are never null.
         steps: the types that may order changes there.
         corrupts: `corrupt` breaks a table.
+        uncopyable: a type that a column may have there and that cannot be copied, if there is one;
+            a rig whose system has no lists makes one of its own of it.
     """
 
     capabilities: ClassVar[SourceCapabilities]
@@ -66,6 +68,7 @@ class SourceRig(Rig):
     knows_required: ClassVar[bool] = True
     steps: ClassVar[Sequence[str]] = tuple(STEPS)
     corrupts: ClassVar[bool] = False
+    uncopyable: ClassVar[pa.DataType | None] = pa.list_(pa.int64())
 
     @abstractmethod
     def open(self) -> Source:

@@ -306,3 +306,35 @@ class CorruptibleSource(SourceSuite):
         with rig.open() as fresh_source, pytest.raises(TerminalError) as broken:
             list(fresh_source.read(part, 10))
         assert name in str(broken.value)
+
+
+class UncopyableColumns(SourceSuite):
+    """A column of a type that cannot be copied, beside others."""
+
+    @pytest.fixture
+    def name(self, rig: SourceRig) -> str:
+        return rig.create("t", self.rows(rig, 6))
+
+    @staticmethod
+    def rows(rig: SourceRig, count: int) -> pa.Table:
+        odd = pa.array([[n, n] for n in range(count)], rig.uncopyable)
+        return table(count).add_column(1, "odd", odd)
+
+    def test_it_is_described_apart_and_with_a_reason(self, source: Source, name: str) -> None:
+        info = source.describe(name)
+        assert info.schema.names == ["id", "name", "at"]
+        assert list(info.uncopyable) == ["odd"]
+        assert "type" in info.uncopyable["odd"]
+        assert "odd" not in info.watermarks
+
+    def test_the_others_are_read_all_the_same(
+        self, rig: SourceRig, source: Source, name: str
+    ) -> None:
+        rig.insert(name, self.rows(rig, 9).slice(6))
+        some = [Condition(column="at", op=">=", value=20)]
+        assert rows_of(read(source, whole(source, name))) == rows_of(table(9))
+        part = whole(source, name, ["name"], filter=some)
+        parts = source.split(source.describe(name), part, 3)
+        assert rows_of(read(source, *parts)) == rows_of(table(9).select(["name"]).slice(2))
+        assert source.count_nulls(source.describe(name), "at") == 0
+        assert newest(source, name, "at").value == "80"

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from copy_core.errors import ConflictError, TerminalError
 from copy_core.model import RunSummary
 from copy_core.state import history, lease
-from copy_core.state.base import ABSENT, ANY, StateStore
+from copy_core.state.base import ABSENT, ANY, Row, StateStore
+from copy_core.state.encoding import parse
 
 OpenStore = Callable[[], StateStore]
 """Opens the test's own state once more, as another process would."""
@@ -372,6 +373,17 @@ class StateKit:
         with pytest.raises(TerminalError):
             store.put_many("p", {"other": {}, "k": too_large})
         assert store.list("p") == [("k", {"n": 1}, etag)]
+
+    def test_it_says_where_it_is(self, store: StateStore, open_store: OpenStore) -> None:
+        with open_store() as other:
+            assert store.place == other.place != ""
+
+    def test_a_row_of_another_shape_is_told_with_its_place(self, store: StateStore) -> None:
+        row = Row("k", {"v": 99}, "etag")
+        with pytest.raises(TerminalError) as damaged:
+            parse(RunSummary, row, store, "p")
+        assert damaged.value.code == "state-damaged"
+        assert damaged.value.where == {"partition": "p", "key": "k", "state": store.place}
 
     def test_history_is_listed_newest_first_in_pages(self, store: StateStore) -> None:
         for n in (3, 1, 4, 0, 2):

@@ -179,6 +179,8 @@ def _quote_text(name: str) -> str:
 
 
 def _declared(of: pa.DataType) -> str:
+    if of == SqliteSourceRig.uncopyable:
+        return "POINT"
     name = type_name(of)
     return DECLARED.get(name, name.replace("decimal", "DECIMAL_TEXT") if "(" in name else "INTEGER")
 
@@ -198,7 +200,7 @@ def _written(value: Any) -> Any:
         return text + "Z" * (value.tzinfo is not None)
     if isinstance(value, date | time):
         return value.isoformat()
-    return value
+    return str(value) if isinstance(value, list) else value
 
 
 def _value(written: Any, kind: pa.DataType) -> Any:

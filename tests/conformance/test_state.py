@@ -10,9 +10,11 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from azure.data.tables import TableClient
 
 from copy_core.errors import ConfigError, ConflictError, CopyJobError, TerminalError, TransientError
 from copy_core.state.azure_tables import AzureTablesStateStore
@@ -118,6 +120,15 @@ class TestSqlite(StateKit):
             with pytest.raises(ConfigError) as refused:
                 SqliteStateStore(place)
             assert refused.value.where == {"file": str(place)}
+
+    def test_a_row_that_is_no_json_is_told_with_its_place(self, path: Path) -> None:
+        with SqliteStateStore(path) as store:
+            store.put("p", "k", {})
+            store._connection.execute("UPDATE state SET value = '{'")
+            with pytest.raises(TerminalError) as refused:
+                store.get("p", "k")
+        assert refused.value.code == "state-damaged"
+        assert refused.value.where == {"partition": "p", "key": "k", "state": str(path)}
 
     def test_a_full_disk_changes_nothing(self, path: Path) -> None:
         with SqliteStateStore(path) as store:
@@ -225,6 +236,27 @@ class TestAzureTables(StateKit):
             pytest.raises(TransientError),
         ):
             store.get("p", "k")
+
+    @pytest.mark.parametrize(
+        "change",
+        [{"value0": '{"n": 1'}, {"chunks": 2}, {"chunks": "x"}, {"key": "no JSON"}],
+        ids=["no JSON", "a chunk is missing", "no number of chunks", "no key"],
+    )
+    def test_a_row_that_others_changed_is_told_with_its_place(
+        self, azurite: Azurite, table: str, change: dict[str, Any]
+    ) -> None:
+        connection = azurite.connection_string
+        with AzureTablesStateStore.from_connection_string(connection, table) as store:
+            store.put("p", "k", {"n": 1})
+            with TableClient.from_connection_string(connection, table) as client:
+                (entity,) = client.list_entities()
+                client.update_entity({**entity, **change})
+            for act in (lambda: store.get("p", "k"), lambda: store.list("p")):
+                with pytest.raises(TerminalError) as refused:
+                    act()
+                assert refused.value.code == "state-damaged"
+                place = f"{azurite.account}/{table}"
+                assert refused.value.where == {"partition": "p", "key": "k", "state": place}
 
     def test_the_table_is_made_by_whoever_is_first(self, open_store: OpenStore) -> None:
         with open_store() as store, open_store() as other:

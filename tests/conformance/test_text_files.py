@@ -73,7 +73,8 @@ class TextSourceRig(FilesSourceRig):
 
     @property
     def options(self) -> LocalOptions:
-        columns = {f.name: type_name(f.type) for rows in self.written.values() for f in rows.schema}
+        fields = [f for rows in self.written.values() for f in rows.schema]
+        columns = {f.name: type_name(f.type) for f in fields if f.type != self.uncopyable}
         return super().options.model_copy(update={"types": columns})
 
     def open(self) -> Source:
@@ -122,7 +123,7 @@ class CsvFiles(FilesRig):
 
 
 class CsvSourceRig(CsvFiles, TextSourceRig):
-    pass
+    uncopyable = None
 
 
 class CsvDestinationRig(CsvFiles, TextDestinationRig):
@@ -146,7 +147,7 @@ class JsonFiles(FilesRig):
     @staticmethod
     def _pair(name: str, value: Any) -> str:
         text = "null" if value is None else spelt(value)
-        bare = value is None or isinstance(value, int | float | Decimal)
+        bare = value is None or isinstance(value, int | float | Decimal | list)
         return f"{json.dumps(name)}: {text if bare else json.dumps(text)}"
 
 

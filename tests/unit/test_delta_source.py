@@ -19,7 +19,7 @@ from deltalake import write_deltalake
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from copy_core.errors import ConfigError, TerminalError
+from copy_core.errors import TerminalError
 from copy_core.job import Condition
 from copy_core.model import Slice
 from copy_core.watermark import Watermark, Window
@@ -56,6 +56,8 @@ def test_a_vacuumed_file_is_named(lake: Lake) -> None:
         lake.read()
     assert missing.value.code == "file-missing"
     assert missing.value.where["file"] == gone
+    assert "RESTORE" in missing.value.fix
+    assert "FSCK REPAIR TABLE" in missing.value.fix
 
 
 @pytest.mark.parametrize("damage", ["not Parquet", "cut", "page"])
@@ -77,11 +79,14 @@ def test_a_corrupt_file_is_named(lake: Lake, damage: str) -> None:
     assert corrupt.value.where["file"] == name
 
 
-def test_a_nested_column_is_refused_by_name(lake: Lake) -> None:
-    write_deltalake(lake.path(), pa.table({"id": [1], "nested": [{"a": 1}]}))
-    with pytest.raises(ConfigError) as refused:
-        lake.source.describe("t")
-    assert refused.value.where == {"table": "t", "column": "nested"}
+def test_a_struct_hides_no_column_that_is_called_like_a_field_of_it(lake: Lake) -> None:
+    rows = pa.table({"s.x": [1, 5], "s": [{"x": 100}, {"x": 200}], "s.y": ["a", "b"]})
+    write_deltalake(lake.path(), rows)
+    info = lake.source.describe("t")
+    assert (info.schema.names, list(info.uncopyable)) == (["s.x", "s.y"], ["s"])
+    assert lake.source.newest(info, "s.x", None) == mark(5)
+    only = Condition(column="s.x", op=">", value=1)
+    assert lake.read(filter=(only,)).to_pylist() == [{"s.x": 5, "s.y": "b"}]
 
 
 def test_files_of_older_schemas_are_filled_up(lake: Lake) -> None:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from copy_core.connectors.files.format import Format, Input, format_of
+from copy_core.connectors.files.format import Format, Input, Wanted, format_of
 from copy_core.connectors.options import CsvOptions, LocalOptions
 from copy_core.errors import ConfigError, TerminalError
 from copy_core.schema import parse_type, type_name
@@ -92,7 +92,7 @@ def given_file(path: Path, content: bytes | str | None = None) -> Input:
 
 def get(of: Format, *files: Input, batch: int = 1000) -> pa.Table:
     schema = of.unify([(f.name, of.schema(f)) for f in files])
-    batches = [b for f in files for b in of.batches(f, schema, schema.names, batch)]
+    batches = [b for f in files for b in of.batches(f, Wanted(schema, schema.names, batch))]
     assert all(0 < b.num_rows <= batch for b in batches)
     return pa.Table.from_batches(batches, schema)
 
@@ -147,7 +147,7 @@ def test_no_column_at_all_still_counts_the_rows(options: LocalOptions, tmp_path:
         pa.schema({"id": pa.int64(), "x": pa.string()})
     )
     file = put(tmp_path / f"x{of.extension}", of, rows)
-    assert sum(b.num_rows for b in of.batches(file, rows.schema, [], 2)) == 7
+    assert sum(b.num_rows for b in of.batches(file, Wanted(rows.schema, [], 2))) == 7
 
 
 def test_csv_as_it_is_written(csv: Format, tmp_path: Path) -> None:
@@ -274,6 +274,44 @@ def test_a_json_line_far_into_a_file_that_does_not_fit_is_told_with_its_place(
     assert raised.value.where["file"] == "x.jsonl"
 
 
+@pytest.mark.parametrize("order", [1, -1], ids=["integers first", "fractions first"])
+def test_integers_in_one_file_and_fractions_in_another_are_floats(
+    csv: Format, jsonl: Format, tmp_path: Path, order: int
+) -> None:
+    for of, line in ((csv, "n\n{}\n"), (jsonl, '{{"n": {}}}\n')):
+        files = [
+            given_file(tmp_path / f"{n}{of.extension}", line.format(value))
+            for n, value in enumerate(["900719925474099", "1.5"])
+        ]
+        found = get(of, *files[::order])["n"]
+        assert found.type == pa.float64()
+        assert found.to_pylist()[::order] == [900719925474099.0, 1.5]
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["integers first", "fractions first"])
+def test_no_digit_of_an_integer_is_lost_to_fractions_in_another_file(
+    csv: Format, jsonl: Format, tmp_path: Path, order: int
+) -> None:
+    """As in one file: CSV has the text, JSON lines an error that tells what to do."""
+    long = "9007199254740993"
+    files = [
+        given_file(tmp_path / "1.csv", f"n\n{long}\n"),
+        given_file(tmp_path / "2.csv", "n\n1.5\n"),
+    ]
+    assert get(csv, *files[::order])["n"].to_pylist()[::order] == [long, "1.5"]
+    assert get(csv, files[0])["n"].to_pylist() == [int(long)]
+    files = [
+        given_file(tmp_path / "1.jsonl", f'{{"n": {long}}}'),
+        given_file(tmp_path / "2.jsonl", '{"n": 1.5}'),
+    ]
+    with pytest.raises(TerminalError, match="all digits") as raised:
+        get(jsonl, *files[::order])
+    assert raised.value.where == {"column": "n", "file": "1.jsonl"}
+    assert get(jsonl, files[0])["n"].to_pylist() == [int(long)]
+    told = format_of(DIALECTS[1].model_copy(update={"types": {"n": "decimal(20,1)"}}))
+    assert get(told, *files)["n"].to_pylist() == [Decimal(long), Decimal("1.5")]
+
+
 @pytest.mark.parametrize("digits", ["9007199254740993", "-9223372036854775809", "1" * 400])
 def test_a_json_integer_that_a_float_would_change_wants_a_type(
     jsonl: Format, tmp_path: Path, digits: str
@@ -332,17 +370,6 @@ def test_a_csv_in_another_encoding_is_an_error(csv: Format, tmp_path: Path) -> N
     with pytest.raises(TerminalError, match="UTF8") as raised:
         get(csv, file)
     assert raised.value.where["column"] == "a"
-
-
-def test_a_nested_column_is_refused_by_name(parquet: Format, jsonl: Format, tmp_path: Path) -> None:
-    pq.write_table(pa.table({"id": [1], "tags": [["a"]]}), tmp_path / "x.parquet")
-    for of, file in (
-        (parquet, given_file(tmp_path / "x.parquet")),
-        (jsonl, given_file(tmp_path / "x.jsonl", '{"id": 1, "tags": ["a"]}')),
-    ):
-        with pytest.raises(ConfigError) as raised:
-            get(of, file)
-        assert raised.value.where["column"] == "tags"
 
 
 def test_parquet_files_of_older_and_wider_schemas_are_one_table(

@@ -419,12 +419,6 @@ def test_what_cannot_be_written_is_refused_before_anything_is_read(
     assert caught.value.code == code
 
 
-@pytest.mark.parametrize("keys", [(), ("nope",)])
-def test_an_upsert_needs_its_keys(path: str, keys: tuple[str, ...]) -> None:
-    with destination(path) as opened, pytest.raises(ConfigError):
-        opened.prepare(target(ROW, "upsert", keys=keys))
-
-
 def test_other_spellings_unknown_types_and_defaults_do_not_disturb(path: str) -> None:
     query(
         path,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import adbc_driver_sqlite.dbapi as adbc
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from copy_core.connectors.options import SqliteOptions
 from copy_core.connectors.sql.sqlite import SqliteSource
@@ -157,13 +161,13 @@ def test_declared_types(path: str, declared: str, value: str, kind: str, wanted:
 
 
 @pytest.mark.parametrize("declared", ["POINT", "INTERVAL", "MONEY", "DECIMAL(50,2)", "GEOMETRY(1)"])
-def test_a_type_that_nobody_knows_is_an_error_that_names_the_column(
-    path: str, declared: str
-) -> None:
-    fill(path, f"CREATE TABLE t (id INT, c {declared})")
-    with source(path) as opened, pytest.raises(ConfigError) as caught:
-        opened.describe("t")
-    assert (caught.value.code, caught.value.where["column"]) == ("unknown-type", "c")
+def test_a_type_that_nobody_knows_is_told_with_its_column(path: str, declared: str) -> None:
+    fill(path, f"CREATE TABLE t (c {declared} PRIMARY KEY, id INT) WITHOUT ROWID")
+    with source(path) as opened:
+        info = opened.describe("t")
+        assert info.uncopyable == {"c": f"the declared type {declared} is none that copyjob knows"}
+        whole = Slice(object="t", columns=("id",))
+        assert opened.split(info, whole, 4) == [whole]
 
 
 def test_integers_and_reals_without_a_declared_type_are_floats_while_they_fit(path: str) -> None:
@@ -332,14 +336,83 @@ def test_values_that_cannot_be_ordered_are_refused(path: str, declared: str, val
     assert caught.value.where["column"] == "c"
 
 
-def test_a_change_of_format_above_the_watermark_is_refused(path: str) -> None:
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "'2024-01-02T10:00:00'",
+        "'2024-01-01T10:00:00'",
+        "'2023-01-01 10:00:00Z'",
+        "'2023-01-01 10:00'",
+        "'2023-01-01 10:00:0O'",
+        "'2023-01-01 10:00:00.5'",
+        "'2023-01-01 10:00:00 '",
+        "' 2023-01-01 10:00:00'",
+        "'soon'",
+        "''",
+        "1700000000",
+        "1700000000.5",
+        "x'ff'",
+        "CAST('2023-01-01 10:00:00' AS BLOB)",
+    ],
+)
+@pytest.mark.parametrize("index", ["", "CREATE INDEX i ON t (c)"], ids=["no index", "index"])
+def test_a_value_in_another_format_is_refused_wherever_it_sorts(
+    path: str, odd: str, index: str
+) -> None:
     fill(
         path,
         "CREATE TABLE t (c DATETIME)",
-        "INSERT INTO t VALUES ('2024-01-01 10:00:00'), ('2024-01-02T10:00:00')",
+        "INSERT INTO t VALUES ('2023-05-05 05:05:05'), ('2024-01-01 10:00:00'), (NULL)",
+        index or "SELECT 1",
     )
-    with pytest.raises(TerminalError):
-        newest(path, "c", Watermark(kind="timestamp", value="2024-01-01 10:00:00"))
+    known = Watermark(kind="timestamp", value="2024-01-01 10:00:00")
+    assert newest(path, "c", known) is None
+    fill(path, f"INSERT INTO t VALUES ({odd})")
+    for above in (known, None):
+        with pytest.raises(TerminalError) as refused:
+            newest(path, "c", above)
+        assert (refused.value.code, refused.value.where["column"]) == ("watermark-value", "c")
+
+
+_STORED = st.sampled_from(
+    [
+        *("'2023-01-01 10:00:00'", "'2024-01-01 10:00:00'", "'2025-12-31 23:59:59'", "NULL"),
+        *("'2025-01-01T10:00:00'", "'2025-01-01 10:00:00Z'", "'2025-1-1 10:00:00'", "'soon'"),
+        *("20250101", "2025.5", "x'32'", "CAST('2025-01-01 10:00:00' AS BLOB)", "''"),
+    ]
+)
+_WELL_FORMED = re.compile(r"'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d'")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    stored=st.lists(_STORED, max_size=4),
+    above=st.sampled_from(["2022-01-01 00:00:00", "2024-01-01 10:00:00", "2026-01-01 00:00:00"]),
+    index=st.booleans(),
+)
+def test_times_are_looked_at_one_by_one(stored: list[str], above: str, index: bool) -> None:
+    """The newest of the times that are newer, if each value is a time in the watermark's format."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/x.db"
+        fill(path, "CREATE TABLE t (c DATETIME)", *["CREATE INDEX i ON t (c)"] * index)
+        fill(path, *(f"INSERT INTO t VALUES ({value})" for value in stored))
+        known = Watermark(kind="timestamp", value=above)
+        values = [value for value in stored if value != "NULL"]
+        if all(map(_WELL_FORMED.fullmatch, values)):
+            newer = [value.strip("'") for value in values if value.strip("'") > above]
+            found = newest(path, "c", known)
+            assert (found and found.value) == max(newer, default=None)
+        else:
+            with pytest.raises(TerminalError):
+                newest(path, "c", known)
+
+
+@pytest.mark.parametrize(("declared", "kind"), [("INTEGER", "int"), ("DECIMAL(9,2)", "decimal")])
+def test_a_blob_is_no_number(path: str, declared: str, kind: Kind) -> None:
+    fill(path, f"CREATE TABLE t (c {declared})", "INSERT INTO t VALUES (1), (x'ff')")
+    with pytest.raises(TerminalError) as refused:
+        newest(path, "c", Watermark(kind=kind, value="1"))
+    assert refused.value.code == "watermark-value"
 
 
 def test_floats_and_words_are_no_incremental_columns(path: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pyarrow as pa
 from pyarrow import fs as pafs
 
-from copy_core.connectors.base import Destination, DestinationCapabilities
+from copy_core.connectors.base import Destination, DestinationCapabilities, check_keys
 from copy_core.connectors.delta import staging
 from copy_core.connectors.delta.columns import fit
 from copy_core.connectors.delta.faults import faults
@@ -16,7 +16,6 @@ from copy_core.connectors.delta.parquet import write
 from copy_core.connectors.delta.publish import Publisher
 from copy_core.connectors.delta.storage import Lake
 from copy_core.connectors.options import DeltaOptions
-from copy_core.errors import ConfigError
 from copy_core.model import Commit, Published, Staged, Target
 
 
@@ -38,8 +37,7 @@ class DeltaDestination(Destination):
     def prepare(self, target: Target) -> pa.Schema:
         with faults(table=target.object):
             schema = fit(target, self._lake.open(target.object)).schema
-            if target.write == "upsert":
-                _check_keys(target, schema)
+            check_keys(target, schema)
             self._lake.check_writable(target.object)
             return schema
 
@@ -76,15 +74,3 @@ class DeltaDestination(Destination):
     def _place(self, target: Target) -> tuple[pafs.FileSystem, Ledger]:
         files = self._lake.files(target.object)
         return files, Ledger(files, target.job, target.table)
-
-
-def _check_keys(target: Target, schema: pa.Schema) -> None:
-    needed = [*target.keys, *([target.order_by] if target.order_by else [])]
-    missing = [name for name in needed if name not in schema.names]
-    if missing or not target.keys:
-        raise ConfigError(
-            "an upsert needs key columns, and they must be among the columns that are copied",
-            fix="Set `keys`, and copy these columns",
-            code="key-missing",
-            column=", ".join(missing),
-        )

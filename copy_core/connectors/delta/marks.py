@@ -1,4 +1,4 @@
-"""Watermarks of a Delta table: which columns may be one, and the newest value of a column."""
+"""Watermarks of a Delta table: the newest value of a column."""
 
 from __future__ import annotations
 
@@ -14,15 +14,9 @@ from copy_core.connectors.delta.scan import Scan
 from copy_core.connectors.files.times import check_times
 from copy_core.job import Condition
 from copy_core.model import Slice
-from copy_core.watermark import Kind, Watermark
+from copy_core.watermark import Watermark
 
 _BATCH = 65_536
-
-
-def kinds(schema: pa.Schema) -> dict[str, Kind]:
-    """The kind of each column that may serve as incremental column; text may hold ISO time."""
-    found = {field.name: _kind(field.type) for field in schema}
-    return {name: kind for name, kind in found.items() if kind is not None}
 
 
 def newest(scan: Scan, column: str, above: Watermark | None) -> Watermark | None:
@@ -53,10 +47,9 @@ def newest(scan: Scan, column: str, above: Watermark | None) -> Watermark | None
             top = pc.max(values)
             if best is None or pc.greater(top, best).as_py():
                 best = top
-    watermark = _kind(kind)
-    if best is None or watermark is None:
+    if best is None:
         return None
-    return Watermark(kind=watermark, value=_text(best))
+    return Watermark(kind=arrow_filter.watermark_kinds(scan.schema)[column], value=_text(best))
 
 
 def _above(scan: Scan, column: str, above: Watermark | None) -> Where:
@@ -81,16 +74,6 @@ def _most_promising(
         values = pa.array([bounds[file.path] for file in known])
         for index in pc.array_sort_indices(values, order="descending").to_pylist():
             yield known[index], values[index]
-
-
-def _kind(of: pa.DataType) -> Kind | None:
-    if pa.types.is_integer(of):
-        return "int"
-    if pa.types.is_decimal(of):
-        return "decimal"
-    if pa.types.is_date(of):
-        return "date"
-    return "timestamp" if pa.types.is_timestamp(of) or pa.types.is_string(of) else None
 
 
 def _text(value: pa.Scalar[Any]) -> str:

@@ -215,15 +215,17 @@ def _about(path: str, table: str) -> Iterator[None]:
     except TerminalError as e:
         if isinstance(e.__cause__, FileNotFoundError):
             raise TerminalError(
-                "the file is gone, though this version of the table names it: it was vacuumed",
-                fix="Start a new run, which reads the newest version",
+                "the file is gone, though this version of the table names it",
+                fix="If the table was vacuumed meanwhile, run again: that reads the newest version;"
+                " if the newest lacks the file too, RESTORE the table to an older version, or take"
+                " the file off it with FSCK REPAIR TABLE (which gives its rows up)",
                 code="file-missing",
                 table=table,
                 file=path,
             ) from e.__cause__
         raise TerminalError(
             f"the file cannot be read: {e.what}",
-            fix="Restore the file, or remove it from the table",
+            fix="Put back a whole file, or RESTORE the table to a version that does not name it",
             code="corrupt-file",
             table=table,
             file=path,

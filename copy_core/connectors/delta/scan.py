@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
 
-from copy_core.connectors.delta.columns import table_schema
 from copy_core.connectors.delta.faults import faults
 from copy_core.connectors.delta.rows import INT96, DataFile, Rows, Span, Where
 from copy_core.connectors.delta.storage import Lake
 from copy_core.errors import ConfigError
+from copy_core.schema import copyable
 
 
 class Position(NamedTuple):
@@ -36,13 +36,14 @@ class Scan:
     Attributes:
         version: the version.
         schema: its columns, canonical.
+        uncopyable: those that are not in it, and why.
         files: its data files, sorted by path.
         data: reads them.
     """
 
     def __init__(self, lake: Lake, name: str, table: DeltaTable) -> None:
         self.name, self.version = name, table.version()
-        self.schema = table_schema(table, name)
+        self.schema, self.uncopyable = copyable(pa.schema(table.schema().to_arrow()))
         self._partitions = table.metadata().partition_columns
         with faults(table=name):
             adds = pa.table(table.get_add_actions(flatten=True))
@@ -161,7 +162,8 @@ class Scan:
         return low, high
 
     def _value(self, column: str, number: int) -> pa.Scalar[Any]:
-        if column not in self._adds.column_names:
+        # A column may be called like one of the log's own, or like a field of a struct.
+        if self._adds.column_names.count(column) != 1:
             return pa.scalar(None)
         return self._adds[column][number]
 

@@ -41,8 +41,9 @@ class DeltaSource(Source):
         return TableInfo(
             object=name,
             schema=scan.schema,
+            uncopyable=scan.uncopyable,
             rows=scan.rows,
-            watermarks=marks.kinds(scan.schema),
+            watermarks=arrow_filter.watermark_kinds(scan.schema),
             snapshot=str(scan.version),
         )
 

@@ -98,12 +98,14 @@ class Lake:
         """The names of all tables below the root, sorted. Folders inside a table are not searched.
 
         Raises:
-            ConfigError: the root does not exist.
+            ConfigError: the root does not exist, or is a file.
         """
         if self.local is not None:
             if not self.local.is_dir():
                 raise ConfigError(
-                    f"there is no folder {self.local}",
+                    f"{self.local} is a file, not a folder"
+                    if self.local.exists()
+                    else f"there is no folder {self.local}",
                     fix="Correct the connection's `root`",
                     code="root-missing",
                 )

@@ -18,12 +18,22 @@ import pyarrow.csv as arrow_csv
 from copy_core.connectors.files.format import (
     Format,
     Input,
+    Wanted,
     Writer,
     bad_value,
     check_unique,
     reading,
 )
-from copy_core.connectors.files.text import LineWriter, as_text, sampled, streamed, typed
+from copy_core.connectors.files.text import (
+    LONG,
+    LineWriter,
+    as_text,
+    long_integers,
+    sampled,
+    sliced,
+    streamed,
+    typed,
+)
 from copy_core.errors import CopyJobError
 from copy_core.schema import canonical_schema, parse_type
 
@@ -57,22 +67,19 @@ class Csv(Format):
         for _, schema in schemas:
             for field in schema:
                 merged[field.name] = _joined(merged.get(field.name, pa.null()), field.type)
+        for _, column in long_integers(schemas):
+            if pa.types.is_floating(merged[column]):
+                merged[column] = pa.string()
         return canonical_schema(pa.schema(merged))
 
-    def batches(
-        self,
-        file: Input,
-        schema: pa.Schema,
-        columns: Sequence[str],
-        batch_rows: int,
-        where: pc.Expression | None = None,
-    ) -> Iterator[pa.RecordBatch]:
-        del where
+    def batches(self, file: Input, wanted: Wanted) -> Iterator[pa.RecordBatch]:
+        def blocks(block: int) -> Iterator[pa.RecordBatch]:
+            return self._blocks(file, wanted.schema, wanted.columns, block)
+
         with reading(file.name):
             try:
-                for batch in streamed(lambda block: self._blocks(file, schema, columns, block)):
-                    for start in range(0, batch.num_rows, batch_rows):
-                        yield batch.slice(start, batch_rows)
+                for batch in streamed(blocks):
+                    yield from sliced(batch, wanted.batch_rows)
             except pa.ArrowInvalid as e:
                 raise self._placed(e, file) from e
 
@@ -116,7 +123,9 @@ class Csv(Format):
         return self._with_all_digits(file, pa.schema(fields), block)
 
     def _with_all_digits(self, file: Input, schema: pa.Schema, block: int) -> pa.Schema:
-        """The schema with columns as text whose digits a number would not keep."""
+        """The schema with columns as text whose digits a number would not keep, and integers marked
+        whose digits a float would not.
+        """
         numbers = [
             field.name
             for field in schema
@@ -128,10 +137,16 @@ class Csv(Format):
         text = pa.schema([(name, pa.string()) for name in schema.names])
         first = next(self._blocks(file, text, numbers, block), text.empty_table())
         for name in numbers:
-            integers = pa.types.is_integer(schema.field(name).type)
-            lost = _PADDED if integers else f"{_PADDED}|{_TOO_LONG}"
-            if pc.any(pc.match_substring_regex(first.column(name), lost)).as_py():
-                schema = schema.set(schema.get_field_index(name), pa.field(name, pa.string()))
+            field, texts = schema.field(name), first.column(name)
+            padded, too_long = (
+                pc.any(pc.match_substring_regex(texts, lost)).as_py()
+                for lost in (_PADDED, _TOO_LONG)
+            )
+            if padded or (too_long and pa.types.is_floating(field.type)):
+                field = pa.field(name, pa.string())
+            elif too_long:
+                field = field.with_metadata(LONG)
+            schema = schema.set(schema.get_field_index(name), field)
         return schema
 
     def _blocks(

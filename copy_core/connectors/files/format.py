@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from copy_core.connectors.base import near
 from copy_core.errors import ConfigError, CopyJobError, TerminalError, TransientError
 from copy_core.failures import from_os
+from copy_core.schema import copyable
 
 if TYPE_CHECKING:
     from copy_core.connectors.options import LocalOptions
@@ -48,6 +49,26 @@ class Input:
             else:
                 with pa.CompressedInputStream(raw, packing) as unpacked:
                     yield unpacked
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to read of the files of a table.
+
+    Attributes:
+        schema: the columns of the whole table that can be copied; one that a file lacks is null.
+        columns: which of them to read, in this order.
+        batch_rows: rows held at a time, at most.
+        where: lets a format leave out rows that do not meet it; it need not.
+        partial: the files have columns that `schema` lacks on purpose; else one that is met past
+            the beginning, where the schema was inferred, is an error.
+    """
+
+    schema: pa.Schema
+    columns: Sequence[str]
+    batch_rows: int
+    where: pc.Expression | None = None
+    partial: bool = False
 
 
 class Writer(ABC):
@@ -104,27 +125,12 @@ class Format(ABC):
         """The canonical schema of several files, each with its name.
 
         Raises:
-            ConfigError: a column of a type that cannot be copied.
             TerminalError: columns of one name whose types do not go together.
         """
 
     @abstractmethod
-    def batches(
-        self,
-        file: Input,
-        schema: pa.Schema,
-        columns: Sequence[str],
-        batch_rows: int,
-        where: pc.Expression | None = None,
-    ) -> Iterator[pa.RecordBatch]:
+    def batches(self, file: Input, wanted: Wanted) -> Iterator[pa.RecordBatch]:
         """Streams the file's rows.
-
-        Args:
-            file: the file.
-            schema: the schema of the whole table; a column that the file lacks is null.
-            columns: which of its columns to read, in this order.
-            batch_rows: rows held at a time, at most.
-            where: lets the format leave out rows that do not meet it; it need not.
 
         Raises:
             TerminalError: a damaged file, or a value that does not fit its column.
@@ -169,6 +175,22 @@ def shaped(batch: pa.RecordBatch, schema: pa.Schema, columns: Sequence[str]) -> 
     if not fields:  # Arrow counts the rows of no columns as none.
         return batch.select([])
     return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def copyable_columns(
+    schemas: Sequence[tuple[str, pa.Schema]],
+) -> tuple[list[tuple[str, pa.Schema]], dict[str, str]]:
+    """The schemas of several files, each with its name, without the columns whose type cannot be
+    copied in any of them, and why each of these cannot be.
+    """
+    refused: dict[str, str] = {}
+    for _, schema in schemas:
+        refused |= copyable(schema)[1]
+    kept = [
+        (name, pa.schema([field for field in schema if field.name not in refused]))
+        for name, schema in schemas
+    ]
+    return kept, refused
 
 
 def check_columns(schema: pa.Schema, columns: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import ClassVar
 
@@ -22,12 +22,22 @@ import pyarrow.json as arrow_json
 from copy_core.connectors.files.format import (
     Format,
     Input,
+    Wanted,
     Writer,
     bad_value,
     check_unique,
     reading,
 )
-from copy_core.connectors.files.text import LineWriter, as_text, sampled, streamed, typed
+from copy_core.connectors.files.text import (
+    LONG,
+    LineWriter,
+    as_text,
+    long_integers,
+    sampled,
+    sliced,
+    streamed,
+    typed,
+)
 from copy_core.errors import CopyJobError, TerminalError
 from copy_core.schema import canonical_schema, parse_type
 
@@ -59,28 +69,27 @@ class JsonLines(Format):
             for field in schema:
                 old = merged.get(field.name, pa.null())
                 merged[field.name] = _joined(old, field.type, file, field.name)
+        for file, column in long_integers(schemas):
+            if pa.types.is_floating(merged[column]):
+                raise bad_value(
+                    "other files hold fractions, and a float would not keep all digits of an"
+                    " integer here",
+                    column,
+                    file=file,
+                )
         return canonical_schema(pa.schema(merged))
 
-    def batches(
-        self,
-        file: Input,
-        schema: pa.Schema,
-        columns: Sequence[str],
-        batch_rows: int,
-        where: pc.Expression | None = None,
-    ) -> Iterator[pa.RecordBatch]:
-        del where
-        done = 0
+    def batches(self, file: Input, wanted: Wanted) -> Iterator[pa.RecordBatch]:
+        done, schema = 0, wanted.schema
         with reading(file.name):
             try:
-                for raw in streamed(lambda block: _blocks(file, schema, block)):
+                for raw in streamed(lambda block: _blocks(file, wanted, block)):
                     # Before any row of it is handed on, so that a bad value gives its line.
-                    batch = typed(raw, schema, columns)
-                    for start in range(0, batch.num_rows, batch_rows):
-                        yield batch.slice(start, batch_rows)
+                    batch = typed(raw, schema, wanted.columns)
+                    yield from sliced(batch, wanted.batch_rows)
                     done += batch.num_rows
             except (pa.ArrowInvalid, TerminalError) as e:
-                raise _placed(e, file, schema, done) from e
+                raise _placed(e, file, wanted, done) from e
 
     def writer(self, sink: pa.NativeFile, schema: pa.Schema) -> Writer:
         keys = [json.dumps(name, ensure_ascii=False) + ":" for name in schema.names]
@@ -103,21 +112,30 @@ class JsonLines(Format):
             options = arrow_json.ReadOptions(use_threads=False, block_size=block)
             with arrow_json.open_json(stream, options) as reader:
                 fields = list(reader.schema)
-        guessed = [f.name for f in fields if pa.types.is_floating(f.type)]
-        if floats := [name for name in guessed if name not in self._types]:
-            with file.stream() as stream:
-                _check_digits(stream.read(block), floats)
-        return pa.schema([f.with_type(self._types.get(f.name, _plain(f.type))) for f in fields])
+        fields = [f.with_type(self._types.get(f.name, _plain(f.type))) for f in fields]
+        t = pa.types
+        guessed = [f for f in fields if f.name not in self._types]
+        numbers = {f.name: f for f in guessed if t.is_floating(f.type) or t.is_integer(f.type)}
+        if not numbers:
+            return pa.schema(fields)
+        with file.stream() as stream:
+            text = stream.read(block)
+        for name, value, line in _long_integers(text, numbers):
+            if t.is_floating(numbers[name].type):
+                why = f"a float would not keep all digits of {value}"
+                raise bad_value(why, name, line=str(line))
+            numbers[name] = numbers[name].with_metadata(LONG)
+        return pa.schema([numbers.get(f.name, f) for f in fields])
 
 
-def _blocks(file: Input, schema: pa.Schema, block: int) -> Iterator[pa.RecordBatch]:
+def _blocks(file: Input, wanted: Wanted, block: int) -> Iterator[pa.RecordBatch]:
     with file.stream() as stream:
         if _is_blank(stream):
             return
     with file.stream() as stream:
         # One thread is as fast here, and reads no further ahead than it must.
         options = arrow_json.ReadOptions(use_threads=False, block_size=block)
-        parse = _parse_options(schema, unexpected="error")
+        parse = _parse_options(wanted.schema, "ignore" if wanted.partial else "error")
         with arrow_json.open_json(stream, options, parse) as reader:
             yield from reader
 
@@ -139,10 +157,8 @@ def _plain(kind: pa.DataType) -> pa.DataType:
     return pa.string() if pa.types.is_timestamp(kind) else kind
 
 
-def _check_digits(text: bytes, floats: Sequence[str]) -> None:
-    """Raises TerminalError when a line holds an integer for one of these columns that a float
-    would not give back.
-    """
+def _long_integers(text: bytes, keys: Collection[str]) -> Iterator[tuple[str, Decimal, int]]:
+    """The integers that a float would not give back: each with its key and its line."""
     if not _LONG.search(text):
         return
     for number, line in enumerate(text.split(b"\n"), 1):
@@ -152,12 +168,10 @@ def _check_digits(text: bytes, floats: Sequence[str]) -> None:
             values = json.loads(line, parse_int=Decimal)
         except ValueError:  # The text may end within a line; others, whoever reads on will tell.
             continue
-        for name in floats:
+        for name in keys:
             value = values.get(name) if isinstance(values, dict) else None
             if isinstance(value, Decimal) and Decimal(repr(float(value))) != value:
-                raise bad_value(
-                    f"a float would not keep all digits of {value}", name, line=str(number)
-                )
+                yield name, value, number
 
 
 def _joined(old: pa.DataType, new: pa.DataType, file: str, column: str) -> pa.DataType:
@@ -184,7 +198,10 @@ def _is_blank(stream: pa.NativeFile) -> bool:
 
 
 def _placed(
-    error: pa.ArrowInvalid | TerminalError, file: Input, schema: pa.Schema, done: int
+    error: pa.ArrowInvalid | TerminalError,
+    file: Input,
+    wanted: Wanted,
+    done: int,
 ) -> CopyJobError:
     """The error with its line and column: the lines after the first `done` rows one by one."""
     rows = 0
@@ -193,7 +210,7 @@ def _placed(
             if not text.strip():
                 continue
             rows += 1
-            if rows > done and (found := _bad_line(text, schema)):
+            if rows > done and (found := _bad_line(text, wanted)):
                 column, what = found
                 return bad_value(what, column, file=file.name, line=str(number))
     if isinstance(error, TerminalError):
@@ -209,7 +226,7 @@ def _lines(stream: pa.NativeFile) -> Iterator[bytes]:
     yield rest
 
 
-def _bad_line(text: bytes, schema: pa.Schema) -> tuple[str, str] | None:
+def _bad_line(text: bytes, wanted: Wanted) -> tuple[str, str] | None:
     """The column (if one can be told) and the reason, when the line does not fit the schema."""
     try:
         values = json.loads(text)
@@ -217,10 +234,12 @@ def _bad_line(text: bytes, schema: pa.Schema) -> tuple[str, str] | None:
         return "", f"the line is no JSON: {e}"
     if not isinstance(values, dict):
         return "", "the line is no JSON object"
-    if unknown := [name for name in values if name not in schema.names]:
+    known = [name for name in values if name in wanted.schema.names]
+    unknown = [name for name in values if name not in known]
+    if unknown and not wanted.partial:
         return unknown[0], "the beginning of the files does not have this key"
-    for name in values:
-        one = pa.schema([schema.field(name)])
+    for name in known:
+        one = pa.schema([wanted.schema.field(name)])
         try:
             options = _parse_options(one, unexpected="ignore")
             table = arrow_json.read_json(pa.BufferReader(text + b"\n"), parse_options=options)

@@ -6,11 +6,18 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from copy_core.connectors.files.format import Format, Input, Writer, check_unique, reading, shaped
+from copy_core.connectors.files.format import (
+    Format,
+    Input,
+    Wanted,
+    Writer,
+    check_unique,
+    reading,
+    shaped,
+)
 from copy_core.connectors.parquet_layout import GROUP_BYTES, GROUP_ROWS, dictionary_columns
 from copy_core.errors import ConfigError, TerminalError
 from copy_core.schema import canonical_schema, type_name, widens
@@ -48,21 +55,15 @@ class Parquet(Format):
                 merged[name] = merged[name].with_nullable(True)
         return canonical_schema(pa.schema(merged.values()))
 
-    def batches(
-        self,
-        file: Input,
-        schema: pa.Schema,
-        columns: Sequence[str],
-        batch_rows: int,
-        where: pc.Expression | None = None,
-    ) -> Iterator[pa.RecordBatch]:
+    def batches(self, file: Input, wanted: Wanted) -> Iterator[pa.RecordBatch]:
         with reading(file.name), file.open() as raw, _opened(raw) as parquet:
-            groups = _groups(parquet, raw, schema, where)
+            groups = _groups(parquet, raw, wanted)
             have = parquet.schema_arrow.names
             # Without a column Arrow would not even count the rows.
-            chosen = [name for name in columns if name in have] or have[:1]
-            for batch in parquet.iter_batches(batch_rows, groups, chosen, use_threads=False):
-                yield shaped(batch, schema, columns)
+            chosen = [name for name in wanted.columns if name in have] or have[:1]
+            size = wanted.batch_rows
+            for batch in parquet.iter_batches(size, groups, chosen, use_threads=False):
+                yield shaped(batch, wanted.schema, wanted.columns)
 
     def writer(self, sink: pa.NativeFile, schema: pa.Schema) -> Writer:
         return _ParquetWriter(sink, schema)
@@ -113,16 +114,16 @@ def _opened(raw: pa.NativeFile) -> pq.ParquetFile:
     )
 
 
-def _groups(
-    parquet: pq.ParquetFile, raw: pa.NativeFile, schema: pa.Schema, where: pc.Expression | None
-) -> list[int]:
-    """The row groups that may hold rows that meet `where`, by their statistics."""
+def _groups(parquet: pq.ParquetFile, raw: pa.NativeFile, wanted: Wanted) -> list[int]:
+    """The row groups that may hold rows that meet a condition, by their statistics."""
     everything = list(range(parquet.num_row_groups))
-    if where is None or not everything:
+    if wanted.where is None or not everything:
         return everything
     fragment = ds.ParquetFileFormat().make_fragment(raw)
     try:
-        return [group.id for group in fragment.subset(where, schema=schema).row_groups]
+        return [
+            group.id for group in fragment.subset(wanted.where, schema=wanted.schema).row_groups
+        ]
     except pa.ArrowException:
         # Types that Arrow cannot compare before they are cast; every row is looked at then.
         return everything

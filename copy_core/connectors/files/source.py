@@ -14,11 +14,18 @@ from copy_core.connectors import arrow_filter
 from copy_core.connectors.base import Source, SourceCapabilities, TableInfo, near
 from copy_core.connectors.files import folder
 from copy_core.connectors.files.folder import File
-from copy_core.connectors.files.format import Input, check_columns, format_of, guarded
+from copy_core.connectors.files.format import (
+    Input,
+    Wanted,
+    check_columns,
+    copyable_columns,
+    format_of,
+    guarded,
+)
 from copy_core.connectors.files.times import check_times
 from copy_core.errors import ConfigError, CopyJobError, TerminalError, TransientError
 from copy_core.schema import schema_from_json, schema_to_json
-from copy_core.watermark import Kind, Watermark
+from copy_core.watermark import Watermark
 
 if TYPE_CHECKING:
     from copy_core.connectors.options import LocalOptions
@@ -86,9 +93,9 @@ class LocalSource(Source):
         """
         with guarded(table=info.object):
             files = self._files(info.object)
-        schema = schema_to_json(info.schema)
+        shape = {"schema": schema_to_json(info.schema), "partial": bool(info.uncopyable)}
         return [
-            whole.model_copy(update={"range": {"files": list(map(list, group)), "schema": schema}})
+            whole.model_copy(update={"range": {"files": list(map(list, group)), **shape}})
             for group in _groups(files, parts)
         ]
 
@@ -103,14 +110,15 @@ class LocalSource(Source):
                 yield from rest
             else:
                 files = [File(*file) for file in part.range["files"]]
-                yield from self._rows(
-                    files, schema_from_json(part.range["schema"]), part, batch_rows
-                )
+                schema = schema_from_json(part.range["schema"])
+                wanted = _wanted(part, schema, batch_rows, part.range.get("partial", False))
+                yield from self._rows(files, wanted, part)
 
     def _described(self, files: Sequence[File], name: str) -> TableInfo:
-        schemas = [(f.name, self._format.schema(self._input(f))) for f in files]
+        found = [(f.name, self._format.schema(self._input(f))) for f in files]
+        schemas, uncopyable = copyable_columns(found)
         schema = self._format.unify(schemas)
-        if not schema.names:
+        if not schema.names and not uncopyable:
             raise ConfigError(
                 "no file of the table has a row yet, so its columns are not known",
                 fix="Copy it once it has rows",
@@ -122,8 +130,9 @@ class LocalSource(Source):
         return TableInfo(
             object=name,
             schema=schema,
+            uncopyable=uncopyable,
             rows=sum(known) if len(known) == len(files) else None,
-            watermarks={f.name: kind for f in schema if (kind := _kind(f.type))},
+            watermarks=arrow_filter.watermark_kinds(schema),
         )
 
     def _newest(self, info: TableInfo, column: str, above: Watermark | None) -> Watermark | None:
@@ -151,35 +160,33 @@ class LocalSource(Source):
     ) -> tuple[list[pa.RecordBatch], Iterator[pa.RecordBatch]]:
         """The first batch, if there is one, and the others, of the files as they are now."""
         files = self._files(part.object)
-        schema = self._described(files, part.object).schema
-        rest = self._rows(files, schema, part, batch_rows)
+        info = self._described(files, part.object)
+        wanted = _wanted(part, info.schema, batch_rows, bool(info.uncopyable))
+        rest = self._rows(files, wanted, part)
         return list(islice(rest, 1)), rest
 
-    def _rows(
-        self, files: Sequence[File], schema: pa.Schema, part: Slice, batch_rows: int
-    ) -> Iterator[pa.RecordBatch]:
-        needed = _needed(part)
-        check_columns(schema, needed)
-        where = arrow_filter.expression(part, schema)
-        planned = part.range is not None
+    def _rows(self, files: Sequence[File], wanted: Wanted, part: Slice) -> Iterator[pa.RecordBatch]:
+        """The rows of `part` that these files hold."""
+        columns, planned = list(part.columns), part.range is not None
         for file in files:
             self._check_unchanged(file, planned)
-            batches = self._format.batches(self._input(file), schema, needed, batch_rows, where)
-            for batch in batches:
-                kept = batch if where is None else batch.filter(where)
+            for kept in self._kept(file, wanted):
                 if kept.num_rows:
-                    yield kept if needed == list(part.columns) else kept.select(list(part.columns))
+                    yield kept if wanted.columns == columns else kept.select(columns)
             self._check_unchanged(file, planned)
 
     def _column(
         self, info: TableInfo, column: str, where: pc.Expression | None
     ) -> Iterator[pa.RecordBatch]:
         """The values of one column, where a row meets `where`."""
+        wanted = Wanted(info.schema, [column], _BATCH, where, partial=bool(info.uncopyable))
         with guarded(table=info.object):
             for file in self._files(info.object):
-                opened = self._input(file)
-                for batch in self._format.batches(opened, info.schema, [column], _BATCH, where):
-                    yield batch if where is None else batch.filter(where)
+                yield from self._kept(file, wanted)
+
+    def _kept(self, file: File, wanted: Wanted) -> Iterator[pa.RecordBatch]:
+        for batch in self._format.batches(self._input(file), wanted):
+            yield batch if wanted.where is None else batch.filter(wanted.where)
 
     def _files(self, name: str) -> list[File]:
         if files := folder.files(self._root, name, self._format.owns):
@@ -220,11 +227,14 @@ def _settled(look: Callable[[], Seen]) -> Seen:
     return look()
 
 
-def _needed(part: Slice) -> list[str]:
-    """The columns to read: those that are copied, then those of conditions alone."""
+def _wanted(part: Slice, schema: pa.Schema, batch_rows: int, partial: bool) -> Wanted:
+    """What to read for a part: the columns that are copied, then those of conditions alone."""
     tested = [condition.column for condition in part.filter]
     window = [] if part.window.column is None else [part.window.column]
-    return list(dict.fromkeys([*part.columns, *tested, *window]))
+    needed = list(dict.fromkeys([*part.columns, *tested, *window]))
+    check_columns(schema, needed)
+    where = arrow_filter.expression(part, schema)
+    return Wanted(schema, needed, batch_rows, where, partial)
 
 
 def _groups(files: Sequence[File], parts: int) -> list[list[File]]:
@@ -244,16 +254,6 @@ def _short(group: Sequence[File]) -> Iterator[list[File]]:
     runs = -(-len(group) // _PART_FILES)
     for n in range(runs):
         yield list(group[n * len(group) // runs : (n + 1) * len(group) // runs])
-
-
-def _kind(of: pa.DataType) -> Kind | None:
-    if pa.types.is_integer(of):
-        return "int"
-    if pa.types.is_decimal(of):
-        return "decimal"
-    if pa.types.is_date(of):
-        return "date"
-    return "timestamp" if pa.types.is_timestamp(of) or pa.types.is_string(of) else None
 
 
 def _check_partitions(name: str, files: Sequence[File], schema: pa.Schema) -> None:

@@ -26,6 +26,16 @@ SAMPLE = 8 << 20
 _CHUNK = 16 << 20
 
 
+LONG = {"integers": "long"}
+"""Metadata of an inferred column of integers: a float would not keep the digits of all of them."""
+
+
+def long_integers(schemas: Sequence[tuple[str, pa.Schema]]) -> Iterator[tuple[str, str]]:
+    """The files and columns that are marked as `LONG`."""
+    for file, schema in schemas:
+        yield from ((file, field.name) for field in schema if field.metadata)
+
+
 def streamed(open_at: Callable[[int], Iterator[pa.RecordBatch]]) -> Iterator[pa.RecordBatch]:
     """The batches of a file whose rows may be longer than a block.
 
@@ -56,6 +66,12 @@ def streamed(open_at: Callable[[int], Iterator[pa.RecordBatch]]) -> Iterator[pa.
             block *= 8
         else:
             return
+
+
+def sliced(batch: pa.RecordBatch, rows: int) -> Iterator[pa.RecordBatch]:
+    """The batch in pieces of at most so many rows."""
+    for start in range(0, batch.num_rows, rows):
+        yield batch.slice(start, rows)
 
 
 def sampled(open_at: Callable[[int], pa.Schema]) -> pa.Schema:

@@ -58,6 +58,15 @@ class TableColumn:
             raise e.at(column=self.name) from None
 
     @property
+    def refusal(self) -> str:
+        """Why it cannot be copied; "" when it can."""
+        try:
+            canonical(self.declared, list(self.sample))
+        except ConfigError as e:
+            return e.what
+        return ""
+
+    @property
     def field(self) -> pa.Field:
         return pa.field(self.name, self.type, self.nullable)
 

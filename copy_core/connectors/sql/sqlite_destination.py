@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from copy_core.connectors.base import Destination, DestinationCapabilities
+from copy_core.connectors.base import Destination, DestinationCapabilities, check_keys
 from copy_core.connectors.sql import sqlite_catalog as catalog
 from copy_core.connectors.sql import sqlite_statements as statements
 from copy_core.connectors.sql.sqlite_catalog import fold
@@ -76,7 +76,7 @@ class SqliteDestination(Destination):
             self._db.run(statements.CREATE_LEDGER)
             table = catalog.find_table(self._db, target.object)
             schema, added = _schema(target, table)
-            _check_keys(target, schema)
+            check_keys(target, schema)
             for field in added:
                 column = f"{quote(field.name)} {declare(field.type)}"
                 self._db.run(f"ALTER TABLE {quote(target.object)} ADD COLUMN {column}")
@@ -193,25 +193,6 @@ def _unambiguous(schema: pa.Schema) -> None:
                 fix="Give one of them another name with `rename`",
                 code="ambiguous-column",
                 column=name,
-            )
-
-
-def _check_keys(target: Target, schema: pa.Schema) -> None:
-    if target.write != "upsert":
-        return
-    if not target.keys:
-        raise ConfigError(
-            "an upsert needs key columns, and the source names none",
-            fix="Set `keys` to the columns that identify a row",
-            code="keys-missing",
-        )
-    for column in filter(None, (*target.keys, target.order_by)):
-        if column not in schema.names:
-            raise ConfigError(
-                "this column is needed to upsert, and the copy does not deliver it",
-                fix="Copy the column, or choose other `keys`",
-                code="column-missing",
-                column=column,
             )
 
 

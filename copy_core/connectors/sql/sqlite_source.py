@@ -55,7 +55,8 @@ class SqliteSource(Source):
         table = self._table(name)
         return TableInfo(
             object=name,
-            schema=pa.schema([c.field for c in table.columns]),
+            schema=pa.schema([c.field for c in table.columns if not c.refusal]),
+            uncopyable={c.name: c.refusal for c in table.columns if c.refusal},
             keys=table.keys,
             rows=self._row_estimate(table),
             watermarks=self._watermarks(table),
@@ -65,7 +66,8 @@ class SqliteSource(Source):
         """The largest value of a column.
 
         Times are text here, and text in another format than the watermark's may lie below it for
-        ever. So the whole column is looked at for its format: a scan, of an index if it has one.
+        ever. So the whole column is looked at for its format, rows that were copied long ago too,
+        for any of them may have been changed since: a scan, of an index if the column has one.
         """
         table = self._table(info.object)
         found = table.column(column)
@@ -74,13 +76,12 @@ class SqliteSource(Source):
         later = Sql(f"{name} IS NOT NULL")
         if above is not None:
             later = f"{name} > " + terms.bound(column, above)
-        top = (
-            f"SELECT typeof(v), CAST(v AS TEXT) FROM (SELECT max({name}) AS v FROM {source} WHERE "
-        )
+        text = "CASE typeof(v) WHEN 'blob' THEN NULL ELSE CAST(v AS TEXT) END"
+        top = f"SELECT typeof(v), {text} FROM (SELECT max({name}) AS v FROM {source} WHERE "
         [(stored_as, value)] = self._db.rows(top + later + ")")
         kind = info.watermarks[column]
         if kind in ("int", "decimal"):
-            if value is None:
+            if stored_as == "null":
                 return None
             wanted = ("integer",) if kind == "int" else ("integer", "real")
             # The text must stand for the value itself, or the row of the newest value is lost.
@@ -89,11 +90,12 @@ class SqliteSource(Source):
                 raise self._unordered(table, column, kind)
             return Watermark(kind=kind, value=value)
         model = above.value if above is not None else value
-        if model is None:
+        if stored_as == "null" and model is None:
             return None
-        odd = f"NOT (typeof({name}) = 'text' AND {name} GLOB " + bind(shape(model)) + ") LIMIT 1"
-        strange = self._db.rows(f"SELECT 1 FROM {source} WHERE {name} IS NOT NULL AND " + odd)
-        if strange or not is_time(value or model):
+        # Any blob is above all text, so that the largest value is one; no number looks like a time.
+        ordered = stored_as in ("null", "text") and is_time(value or model or "")
+        odd = f"SELECT 1 FROM {source} WHERE {name} NOT GLOB "
+        if not ordered or self._db.rows(odd + bind(shape(model or "")) + " LIMIT 1"):
             raise self._unordered(table, column, "ISO 8601 text of one length, separator and zone")
         if value is None:
             return None
@@ -214,9 +216,10 @@ class SqliteSource(Source):
         return int(min(last - first + 1, size // _SMALLEST_ROW))
 
     def _watermarks(self, table: Table) -> dict[str, Kind]:
-        texts = [c.name for c in table.columns if pa.types.is_string(c.type)]
+        columns = [c for c in table.columns if not c.refusal]
+        texts = [c.name for c in columns if pa.types.is_string(c.type)]
         samples = catalog.sample(self._db, table.name, texts)
-        kinds = {c.name: _kind(c, samples.get(c.name, [])) for c in table.columns}
+        kinds = {c.name: _kind(c, samples.get(c.name, [])) for c in columns}
         return {name: kind for name, kind in kinds.items() if kind}
 
 
@@ -244,8 +247,9 @@ def _range_key(table: Table) -> str:
     if table.rowid:
         return table.rowid
     keys = [c for c in table.columns if c.key]
-    whole = table.kind == "table" and len(keys) == 1 and keys[0].type == pa.int64()
-    return quote(keys[0].name) if whole else ""
+    if table.kind != "table" or len(keys) != 1 or keys[0].refusal:
+        return ""
+    return quote(keys[0].name) if keys[0].type == pa.int64() else ""
 
 
 def _limits(key: str, given: JsonDict) -> Sql:

@@ -85,8 +85,8 @@ def canonical(declared: str, sample: list[Value]) -> pa.DataType:
             return UTC if kind == NAIVE and _zoned(sample) else kind
     raise ConfigError(
         f"the declared type {declared} is none that copyjob knows",
-        fix="Copy a view instead, that leaves the column out or casts it to TEXT, INTEGER, REAL or"
-        " BLOB",
+        fix="Leave the column out of `columns`, or copy a view instead that casts it to TEXT,"
+        " INTEGER, REAL or BLOB",
         code="unknown-type",
     )
 
