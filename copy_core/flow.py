@@ -87,7 +87,7 @@ def run_job(run: JsonDict) -> Generator[Step, Any, JsonDict]:
     """
     turn = run.get("turn")
     if turn is None:
-        begun, _ = yield from attempt("begin", {**run, "turn": None}, retries=2)
+        begun, _ = yield from attempt("begin", {**run, "turn": None}, retries=4)
         turn = {"begun": begun.to_json(), "next": 0, "done": 0, "failed": 0, "rows_written": 0}
     begun = Outcome.model_validate(turn["begun"])
     if begun.status == "done":

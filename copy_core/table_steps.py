@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from copy_core import telemetry
 from copy_core.connectors import registry
 from copy_core.context import Context, Ends, Progress
-from copy_core.errors import ConflictError, CopyJobError, TerminalError
+from copy_core.errors import ConflictError, CopyJobError, TerminalError, TransientError
 from copy_core.failures import classify
 from copy_core.flow import spans
 from copy_core.job import TableCopy
@@ -291,7 +291,7 @@ class TableSteps:
             doomed = now.pending.model_copy(update={"doomed": True})
             try:
                 tables.save(store, job, now.model_copy(update={"pending": doomed}), etag)
-            except ConflictError:
+            except (ConflictError, TransientError):
                 continue
             return
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from copy_core.flow import Step
 
 
+# Long enough not to fire while a flow is under way: each time it would be replayed for nothing.
+_NEVER = timedelta(days=1)
+
+
 def drive(
     context: Any, job: str, steps: flow.Flow, shape: Callable[[Any], JsonDict]
 ) -> Generator[Any, Any, JsonDict | None]:
@@ -39,7 +43,7 @@ def drive(
         if scheduler.renewed is not None:
             context.continue_as_new(scheduler.renewed)
             return None
-        task = yield context.task_any([task for task, _, _ in scheduler.waiting])
+        task = yield context.task_any(scheduler.tasks())
         scheduler.complete(task)
         scheduler.advance()
     return shape(ended[0])
@@ -64,8 +68,24 @@ class _Scheduler:
     context: Any
     job: str
     renewed: JsonDict | None = None
+    made: int = 0
     ready: deque[tuple[_Frame, Any]] = field(default_factory=deque)
     waiting: list[tuple[Any, _Frame, Callable[[Any], Any]]] = field(default_factory=list)
+
+    def tasks(self) -> list[Any]:
+        """What is waited for; whichever is done first is to be completed.
+
+        The Durable extension awaits what an orchestrator asks for in order, and is only told of
+        tasks that are new: of these it would wait for one to end before it looks at anything else,
+        and the window would shrink to one. A timer that is cancelled at once lets it go on.
+        """
+        tasks = [task for task, _, _ in self.waiting]
+        if 0 < self.made < len(tasks):
+            go_by = self.context.create_timer(self.context.current_utc_datetime + _NEVER)
+            go_by.cancel()
+            tasks.append(go_by)
+        self.made = 0
+        return tasks
 
     def start(self, steps: flow.Flow, done: Callable[[Any], None]) -> None:
         self.ready.append((_Frame(steps, done), None))
@@ -93,14 +113,13 @@ class _Scheduler:
         context = self.context
         match step:
             case flow.Call(name, arg):
-                task = context.call_activity(name, {**arg, "job": self.job})
-                self.waiting.append((task, frame, _outcome))
+                self._wait(context.call_activity(name, {**arg, "job": self.job}), frame, _outcome)
             case flow.Wait(seconds):
                 until = context.current_utc_datetime + timedelta(seconds=seconds)
-                self.waiting.append((context.create_timer(until), frame, lambda _: None))
+                self._wait(context.create_timer(until), frame, lambda _: None)
             case flow.CopyTable(arg):
                 task = context.call_sub_orchestrator("copy_table", {**arg, "job": self.job})
-                self.waiting.append((task, frame, lambda result: _table(arg, result)))
+                self._wait(task, frame, lambda result: _table(arg, result))
             case flow.Gather(flows, limit):
                 self._gather(frame, flows, limit)
             case flow.Report(progress):
@@ -108,6 +127,10 @@ class _Scheduler:
                 self.ready.append((frame, None))
             case flow.Renew(_, arg):
                 self.renewed = {**arg, "job": self.job}
+
+    def _wait(self, task: Any, frame: _Frame, decode: Callable[[Any], Any]) -> None:
+        self.waiting.append((task, frame, decode))
+        self.made += 1
 
     def _gather(self, frame: _Frame, flows: Any, limit: int) -> None:
         """Starts flows as a sliding window: one that ends lets the next begin."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 from uuid import uuid4
 
-from copy_core.errors import ConflictError
+from copy_core.errors import ConflictError, TransientError
 from copy_core.job import Column, Condition, TableCopy
 from copy_core.model import Record, Slice, Staged, Target
 from copy_core.state.base import ABSENT
@@ -127,11 +127,20 @@ def save(store: StateStore, job: str, state: TableState, etag: str) -> str:
     """Compare-and-set; returns the new etag.
 
     Raises:
-        ConflictError: the state changed since it was loaded.
+        ConflictError: another run changed the state since it was loaded.
+        TransientError: the very same run did: a step was delivered twice, or the store took the
+            state although its answer was lost. The step finds that out when it is tried again.
     """
     try:
         return store.put(job, f"table/{_key(state.table)}", state.to_json(), etag)
     except ConflictError as e:
+        if state.owner and load(store, job, state.table)[0].owner == state.owner:
+            raise TransientError(
+                "this step was carried out twice at the same time",
+                code="delivered-twice",
+                job=job,
+                table=state.table,
+            ) from e
         raise ConflictError(
             "another run changed the table's state meanwhile; this run stops here",
             fix="Nothing was lost: the next run takes up what is left",
