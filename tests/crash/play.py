@@ -42,7 +42,7 @@ class AnyHouse(Protocol):
 
 
 # What a run says that another one has overtaken.
-_TOO_LATE = {"lease-held", "lease-lost", "fenced-off", "parts-missing"}
+_TOO_LATE = {"lease-held", "lease-lost", "fenced-off", "parts-missing", "overtaken"}
 
 
 class Play:
