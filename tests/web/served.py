@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
-import httpx
+import httpx2
 
 from tests import servers
 
@@ -40,7 +40,7 @@ class Served:
         self.said = [self.process.stdout.readline() for _ in range(2)]
         self.address, token = (line.split()[-1] for line in self.said)
         given = environment.get("COPYJOB_TOKEN", token)
-        self.client = httpx.Client(
+        self.client = httpx2.Client(
             base_url=self.address, headers={"Authorization": f"Bearer {given}"}, timeout=30
         )
 
