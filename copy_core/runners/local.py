@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from contextvars import copy_context
 from dataclasses import replace
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 _STOPPED_WAIT_S = 1.0
+_LOOK_S = 1.0
 
 
 def new_run_id(now: datetime | None = None) -> str:
@@ -148,8 +149,21 @@ class LocalRunner:
             # A thread starts without the context that says which run, and which trace, it is in.
             futures = [pool.submit(copy_context().run, self._drive, each) for each in flows]
             try:
+                _wait_for(futures)
                 return [future.result() for future in futures]
             except BaseException:
                 self.stop()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+
+
+def _wait_for(futures: Sequence[Future[Any]]) -> None:
+    """Waits until all are done, or one has failed.
+
+    It looks up now and then: a signal that comes just as the main thread begins to wait would
+    otherwise be handled only when the wait is over.
+    """
+    while True:
+        done, left = wait(futures, _LOOK_S, FIRST_EXCEPTION)
+        if not left or any(future.exception() for future in done):
+            return

@@ -44,6 +44,8 @@ def served(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
 @api.parametrize()
 @settings(max_examples=50, suppress_health_check=list(HealthCheck))
 @pytest.mark.usefixtures("served")
+# Schemathesis draws a random number of its own now and then, which Hypothesis notices.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 def test_every_answer_is_documented(case: schemathesis.Case[Any]) -> None:
     # What a schema allows may still be refused: a condition that does not hold, an unknown column.
     passed_over = [positive_data_acceptance]
