@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,6 +19,7 @@ from copy_core.cli.common import (
 )
 from copy_core.cli.progress import Silent, display
 from copy_core.cli.report import summary_lines
+from copy_core.cli.signals import stopped_by_signals
 from copy_core.flow import Call
 from copy_core.runners.local import LocalRunner
 
@@ -32,8 +27,6 @@ if TYPE_CHECKING:
     from copy_core.context import Context
     from copy_core.flow import Step
     from copy_core.model import RunSummary
-
-_SAME_WISH_S = 1.0
 
 
 def run(opened: Opened, names: tuple[str, ...], *, full: bool, as_json: bool, quiet: bool) -> int:
@@ -70,7 +63,12 @@ def _run(opened: Opened, tables: list[str], shown: Silent, *, full: bool) -> Run
         ended=lambda _, result: shown.ended(result),
     )
     runner = _WatchedRunner(context, tables, shown)
-    with _stopped_by_signals(runner, shown):
+
+    def stop() -> None:
+        runner.stop()
+        shown.stopping()
+
+    with stopped_by_signals(stop):
         return runner.run(tables, full=full)
 
 
@@ -89,32 +87,6 @@ class _WatchedRunner(LocalRunner):
         elif isinstance(step, Call) and step.name != "record" and "table" in step.arg:
             self._shown.at_step(step.arg["table"], step.name)
         return super()._do(step)
-
-
-@contextmanager
-def _stopped_by_signals(runner: LocalRunner, shown: Silent) -> Iterator[None]:
-    """Within it, the first SIGINT or SIGTERM stops the run cleanly; a later one kills.
-
-    What comes within a second is the same wish: a terminal, `timeout` and `make` may all pass
-    one Ctrl-C on.
-    """
-    asked: list[float] = []
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        asked.append(time.monotonic())
-        if len(asked) == 1:
-            runner.stop()
-            shown.stopping()
-        elif asked[-1] - asked[0] > _SAME_WISH_S:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-
-    old = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for each, handler in old.items():
-            signal.signal(each, handler)
 
 
 def _check_secrets(opened: Opened) -> None:

@@ -8,13 +8,10 @@ import ipaddress
 import logging
 import os
 import secrets
-import signal
 import socket
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
@@ -22,6 +19,8 @@ import uvicorn
 
 from copy_core import logs
 from copy_core.cli.common import DONE
+from copy_core.cli.progress import STOPPING
+from copy_core.cli.signals import stopped_by_signals
 from copy_core.errors import ConfigError
 from copy_core.failures import classify
 from copy_core.logs import log
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _MINUTE = timedelta(minutes=1)
 _DAY_S = 86_400.0
-_SAME_WISH_S = 1.0
 _ANSWERS_S = 10
 
 
@@ -84,7 +82,12 @@ async def _serve(
         timeout_graceful_shutdown=_ANSWERS_S,
     )
     server = _Server(config)
-    with _stopped_by_signals(server):
+
+    def stop() -> None:
+        server.should_exit = True
+        os.write(2, f"{STOPPING}\n".encode())  # past Python's buffers, whose locks may be held
+
+    with stopped_by_signals(stop):
         upkeep = [asyncio.create_task(_each_minute(service)), asyncio.create_task(_daily(service))]
         await server.serve([listening])
         for task in upkeep:
@@ -139,29 +142,6 @@ def _survived(what: str) -> Iterator[None]:
         yield
     except Exception as e:  # noqa: BLE001 - it is told, and tried again in a while
         log.error("%s: %s", what, classify(e), exc_info=e)
-
-
-@contextmanager
-def _stopped_by_signals(server: uvicorn.Server) -> Iterator[None]:
-    """Within it, the first SIGINT or SIGTERM stops the server cleanly; a later one kills."""
-    asked: list[float] = []
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        asked.append(time.monotonic())
-        if len(asked) == 1:
-            server.should_exit = True
-            says = b"stopping after the batches at hand; once more kills at once\n"
-            os.write(2, says)  # past Python's buffers, whose locks may be held just now
-        elif asked[-1] - asked[0] > _SAME_WISH_S:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-
-    old = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for each, handler in old.items():
-            signal.signal(each, handler)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from copy_core import flow
 from copy_core.context import Progress
-from copy_core.model import RunRequest
+from copy_core.model import Outcome, RunRequest
 from copy_core.runners.local import LocalRunner
 from copy_core.state import history, lease
 from copy_core.steps import Steps
+from copy_core.tally import Tally
 from tests.unit.test_protocol import House, house
 
 __all__ = ["house"]
@@ -246,3 +247,13 @@ def test_spans_hold_every_number_once(numbers: set[int], limit: int) -> None:
         assert 0 < len(now) <= limit
         taken += now
     assert taken == sorted(numbers)
+
+
+def test_the_wait_for_a_turn_is_not_the_tables_time() -> None:
+    tally = Tally("t")
+    tally.add((Outcome(status="done", started=100.0, ended=101.0), 0))
+    tally.pause()
+    tally = Tally.of(tally.to_json())
+    assert tally.result().duration_s == 1.0
+    tally.add((Outcome(status="done", started=500.0, ended=502.0), 0))
+    assert tally.result().duration_s == 3.0
