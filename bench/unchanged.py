@@ -18,6 +18,7 @@ from tests.durable.site import Site
 TABLES = 1000
 MOST_ACTIVITIES = 2.0
 MOST_REQUESTS = 5.0
+_PATIENCE_S = 900.0
 
 Report = Callable[[str, float, float, float], None]
 
@@ -38,7 +39,7 @@ def unchanged(report: Report) -> None:
                 shop = Shop(site, azurite, TABLES, rows=1, local=True)
                 limits = {"parallel_tables": 8, "source_connections": 16}
                 job = shop.job("unchanged", limits=limits)
-                assert site.ended(site.run(job))["status"] == "succeeded"
+                assert site.ended(site.run(job), _PATIENCE_S)["status"] == "succeeded"
                 before, requests = _activities(site), proxy.requests
                 start = time.perf_counter()
                 run = site.ended(site.run(job))

@@ -183,8 +183,10 @@ def copy_table(arg: JsonDict) -> Generator[Step, Any, TableResult]:
                 tried = yield from attempt("plan", plan_arg, arg["retries"])
             else:
                 tried = Outcome.model_validate(first), 0
-            first = None
             outcome = tally.add(tried)
+            if first is not None:
+                tally.pause()
+            first = None
             if outcome.status != "done" or outcome.value["unchanged"]:
                 break
             plan = outcome.value

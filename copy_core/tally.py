@@ -22,6 +22,7 @@ class Tally:
         self._ended = 0.0
         self.failed: Outcome | None = None
         self._parts_done = 0
+        self._earlier = 0.0
 
     @classmethod
     def of(cls, known: JsonDict) -> Tally:
@@ -29,7 +30,7 @@ class Tally:
         tally = cls(known["fields"]["source"])
         tally._fields, tally._counts = dict(known["fields"]), dict(known["counts"])
         tally._started, tally._ended = known["started"], known["ended"]
-        tally._parts_done = known["parts_done"]
+        tally._parts_done, tally._earlier = known["parts_done"], known["earlier"]
         return tally
 
     @classmethod
@@ -46,7 +47,13 @@ class Tally:
             "started": self._started,
             "ended": self._ended,
             "parts_done": self._parts_done,
+            "earlier": self._earlier,
         }
+
+    def pause(self) -> None:
+        """What comes now comes later: the time until then does not count as the table's."""
+        self._earlier += max(0.0, self._ended - (self._started or 0.0))
+        self._started = None
 
     def progress(self, parts: int) -> JsonDict:
         """What can be shown while the table is copied.
@@ -100,7 +107,8 @@ class Tally:
         if self.failed is not None:
             status = "cancelled" if self.failed.status == "cancelled" else "failed"
             error = self.failed.error
-        seconds = max(0.0, self._ended - (self._started or 0.0))
+        now = 0.0 if self._started is None else max(0.0, self._ended - self._started)
+        seconds = self._earlier + now
         rate = self._counts["rows_written"] / seconds if seconds else 0.0
         return TableResult(
             **self._fields

@@ -157,7 +157,9 @@ class Site:
             return None if last.status != 200 or under_way else shown
 
         return until(
-            look, lambda: f"{run_id} has not ended: {last}\n{self.log()[-2000:]}", patience
+            look,
+            lambda: f"{run_id} has not ended: {str(last)[-2000:]}\n{self.log()[-2000:]}",
+            patience,
         )
 
     def runs(self, job: str) -> list[dict[str, Any]]:
