@@ -17,6 +17,9 @@ from typing import Any, ClassVar, Literal
 
 from copy_core.secrets import scrub
 
+# What libraries say may be as long as a statement or a row; what is said of it must fit a message.
+_LONGEST = 16_000
+
 Recovery = Literal["config", "terminal", "transient", "conflict", "cancelled"]
 
 
@@ -33,7 +36,7 @@ class CopyJobError(Exception):
     recovery: ClassVar[Recovery] = "terminal"
 
     def __init__(self, what: str, *, fix: str = "", code: str = "", **where: str) -> None:
-        self.what = scrub(what)
+        self.what = scrub(what)[:_LONGEST]
         self.fix = scrub(fix)
         self.code = code or self.recovery
         self.where = {kind: scrub(name) for kind, name in where.items() if name}

@@ -76,6 +76,9 @@ PARTS_A_TURN = 200
 """How many a flow handles before it renews itself: what a replay repeats stays short."""
 
 _LONGEST_WAIT_S = 60.0
+_LONGEST_ASKED_S = 300.0  # for less than a run keeps its job without a sign of life
+_RECORDING = 6
+"""Tries again of the steps that record what was done, whatever the job's `retries` say."""
 
 
 def run_job(run: JsonDict) -> Generator[Step, Any, JsonDict]:
@@ -93,16 +96,19 @@ def run_job(run: JsonDict) -> Generator[Step, Any, JsonDict]:
     if begun.status == "done":
         yield from _copy_tables(run, begun.value, turn)
         if turn["next"] < begun.value["count"]:
-            renewed: JsonDict = yield Renew("run_job", {**run, "turn": turn})
+            # Thousands of names would not fit a message: the steps look them up.
+            renewed: JsonDict = yield Renew("run_job", {**run, "tables": None, "turn": turn})
             return renewed
     summary = summarise(run, begun, [])
     if begun.status != "conflict":
         ended = {
-            "run": {**run, "turn": None},
+            "run": {**run, "turn": None, "tables": None},
             "begun": {**turn["begun"], "value": {}},
+            "count": begun.value.get("count", 0),
+            "digest": begun.value.get("digest", ""),
             "lost": turn.get("lost"),
         }
-        finished, _ = yield from attempt("finish", ended, retries=4)
+        finished, _ = yield from attempt("finish", ended, _RECORDING)
         if finished.status == "done":
             return finished.value
         update = {"status": "failed", "error": summary.error or finished.error}
@@ -117,7 +123,7 @@ def _copy_tables(run: JsonDict, begun: JsonDict, turn: JsonDict) -> Generator[St
     at_once = max(1, min(limits["parallel_tables"], limits["source_connections"], last - first))
     parts_at_once = max(1, min(limits["parallel_parts"], limits["source_connections"] // at_once))
     common = {"run_id": run["run_id"], "retries": limits["retries"]}
-    plan = {**common, "tables": run["tables"], "full": run["full"], "digest": begun["digest"]}
+    plan = {**common, "full": run["full"], "digest": begun["digest"]}
 
     def plan_some(number: int) -> Generator[Step, Any, list[JsonDict]]:
         some = {**plan, "first": number, "count": min(run["group"], last - number)}
@@ -134,7 +140,7 @@ def _copy_tables(run: JsonDict, begun: JsonDict, turn: JsonDict) -> Generator[St
         arg = {**common, **table, "full": run["full"], "parts": parts_at_once}
         result, recorded = yield CopyTable(arg)
         if not recorded:
-            yield from attempt("record", {**arg, "result": result.to_json()}, limits["retries"])
+            yield from attempt("record", {**arg, "result": result.to_json()}, _RECORDING)
         failed = int(result.status == "failed")
         yield from count(done=1, failed=failed, rows_written=result.rows_written)
 
@@ -204,7 +210,7 @@ def copy_table(arg: JsonDict) -> Generator[Step, Any, TableResult]:
             break
     result = tally.result()
     record = {**at, "number": arg["number"], "result": result.to_json()}
-    yield from attempt("record", record, arg["retries"])
+    yield from attempt("record", record, _RECORDING)
     return result
 
 
@@ -304,8 +310,9 @@ def attempt(step: str, arg: JsonDict, retries: int) -> Generator[Step, Any, tupl
 
 def backoff(tries: int, seed: str, retry_after: float | None = None) -> float:
     """Seconds to wait before the next try: doubling from 1 to 60, spread by half either way, and
-    no less than the server asked for. The spread comes from `seed`, so a replay waits alike.
+    no less than the server asked for, up to five minutes. The spread comes from `seed`, so a
+    replay waits alike.
     """
     spread = int.from_bytes(sha256(f"{seed}{tries}".encode()).digest()[:4], "big") / 2**32
     seconds = min(_LONGEST_WAIT_S, 2.0**tries) * (0.5 + spread)
-    return max(seconds, retry_after or 0.0)
+    return max(seconds, min(retry_after or 0.0, _LONGEST_ASKED_S))

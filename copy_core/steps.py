@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from copy_core import telemetry
 from copy_core.context import Ends
-from copy_core.errors import ConfigError, ConflictError, TerminalError
+from copy_core.errors import Cancelled, ConfigError, ConflictError, CopyJobError, TerminalError
 from copy_core.model import JsonDict, Outcome, RunRequest, TableResult
 from copy_core.outcomes import as_outcome, outcome_of
 from copy_core.reset import check_alone
@@ -42,9 +42,11 @@ class Steps(TableSteps):
             check_alone(job, wanted)
         for name in (job.source, job.destination):
             context.connection(name)
+        request = RunRequest.model_validate({n: arg[n] for n in RunRequest.model_fields})
+        # Before the lease: delivered again when the run has ended, it must not take the job.
+        history.refuse_ended(context.store, request)
         owner = lease.Owner(run_id=arg["run_id"], holder=context.holder, process=context.process)
         lease.claim(context.store, job.name, context.lease_s, owner)
-        request = RunRequest.model_validate({n: arg[n] for n in RunRequest.model_fields})
         try:
             history.begin(context.store, request, len(wanted), datetime.now(UTC))
         except ConflictError:
@@ -63,30 +65,37 @@ class Steps(TableSteps):
         recorded, and cost no step more. Value: the tables to `copy`, and how many have `failed`.
         """
         context = self.context
-        some = self._numbered(arg)[arg["first"] : arg["first"] + arg["count"]]
-        held = outcome_of(lambda: self._hold(arg["run_id"]), job=context.job.name)
+        run_id, last = arg["run_id"], arg["first"] + arg["count"]
+        some = self._numbered(run_id, arg["digest"])[arg["first"] : last]
+        cancelled: Cancelled | None = None
+        try:
+            self._hold(run_id)
+        except Cancelled as e:
+            cancelled = e
         copy: list[JsonDict] = []
         ended: dict[int, TableResult] = {}
         with Ends(context) as ends:
             for number, table in some:
-                at = {"run_id": arg["run_id"], "table": table, "full": arg["full"]}
-                outcome = held
-                if held.status == "done":
-                    plan = partial(self._plan, at, ends)
-                    outcome = outcome_of(plan, job=context.job.name, table=table)
+                at = {"run_id": run_id, "table": table, "full": arg["full"]}
+                plan = partial(self._plan, at, ends, cancelled)
+                outcome = outcome_of(plan, job=context.job.name, table=table)
                 if outcome.status == "transient":
                     copy.append({"number": number, "table": table})
                 elif outcome.status == "done" and not outcome.value["unchanged"]:
                     copy.append({"number": number, "table": table, "plan": outcome.to_json()})
                 else:
                     ended[number] = Tally.after(table, outcome)
-        self._record(arg["run_id"], ended)
+        # Delivered again, it must not hide what became of a table since.
+        known = history.tables(context.store, run_id, arg["first"], arg["count"])
+        copied = {number for number, result in known.items() if result.status == "copied"}
+        self._record(run_id, {n: result for n, result in ended.items() if n not in copied})
         return {"copy": copy, "failed": sum(r.status == "failed" for r in ended.values())}
 
-    def _numbered(self, arg: JsonDict) -> list[tuple[int, str]]:
-        """The run's tables, each with its number."""
-        wanted = selected(self.context.job, arg["tables"] or [])
-        if digest(wanted) != arg["digest"]:
+    def _numbered(self, run_id: str, known: str) -> list[tuple[int, str]]:
+        """The run's tables, each with its number; `known` is their digest when it began."""
+        asked = history.asked(self.context.store, run_id)
+        wanted = selected(self.context.job, (asked and asked.request.tables) or [])
+        if digest(wanted) != known:
             raise ConfigError(
                 "the job's tables were changed while it runs",
                 fix="Run it again: the next run copies the tables as they are now",
@@ -111,63 +120,49 @@ class Steps(TableSteps):
         """Writes the run's record and gives the job back. Value: the run's summary, without its
         tables.
         """
-        context, run, begun = self.context, arg["run"], Outcome.model_validate(arg["begun"])
-        known = history.tables(context.store, run["run_id"])
-        if begun.status == "done":
-            known |= self._never_recorded(run, known, arg.get("lost"))
-        results = [known[number] for number in sorted(known)]
-        summary = summarise(run, begun, results)
-        summary = history.end(context.store, summary)
-        try:
-            lease.release(context.store, context.job.name, summary.run_id)
-        except ConflictError as e:
-            log.warning("the lease was lost before the run ended: %s", e)
-        telemetry.finished(summary)
-        return summary.model_copy(update={"tables": ()}).to_json()
+        with suppress(CopyJobError):  # they stay nameless, and the run fails for them all the same
+            self._record(arg["run"]["run_id"], self._never_recorded(arg))
+        return end_run(self.context.store, arg)
 
-    def _never_recorded(
-        self, run: JsonDict, known: Mapping[int, TableResult], error: JsonDict | None
-    ) -> dict[int, TableResult]:
-        """Results for tables that nobody could tell of: the run must not look whole."""
-        wanted = selected(self.context.job, run["tables"] or [])
-        why = (
-            error
-            or TerminalError(
-                "what became of this table could not be recorded",
-                fix="Run the job again: it takes up what is left",
-                code="not-recorded",
-                job=self.context.job.name,
-            ).to_json()
-        )
-        missing = {
-            number: lost(table, why) for number, table in enumerate(wanted) if number not in known
-        }
-        self._record(run["run_id"], missing)
-        return missing
+    def _never_recorded(self, arg: JsonDict) -> dict[int, TableResult]:
+        """Results for tables that nobody could tell of."""
+        run_id = arg["run"]["run_id"]
+        missing = range(arg["count"]) - history.tables(self.context.store, run_id).keys()
+        names = dict(self._numbered(run_id, arg["digest"])) if missing else {}
+        return {number: lost(names[number], _why(arg)) for number in missing}
 
 
-def end_without_job(store: StateStore, arg: JsonDict) -> None:
-    """Writes the record of a run whose job cannot be read any more, and gives the job back.
+def end_run(store: StateStore, arg: JsonDict) -> JsonDict:
+    """Writes a run's record and gives its job back; the job itself need not be there any more.
 
     Args:
         store: the state store.
         arg: as `Steps.finish` takes it.
+
+    Returns:
+        The run's summary, without its tables.
     """
     run, begun = arg["run"], Outcome.model_validate(arg["begun"])
     known = history.tables(store, run["run_id"])
     summary = summarise(run, begun, [known[number] for number in sorted(known)])
-    if begun.status == "done":
-        error = arg.get("lost") or _unreadable(run["job"]).to_json()
-        summary = summary.model_copy(update={"status": "failed", "error": error})
-    telemetry.finished(history.end(store, summary))
-    with suppress(ConflictError):
+    if len(known) < arg["count"]:
+        # It must not look whole.
+        summary = summary.model_copy(update={"status": "failed", "error": _why(arg)})
+    summary = history.end(store, summary)
+    try:
         lease.release(store, run["job"], run["run_id"])
+    except ConflictError as e:
+        log.warning("the lease was lost before the run ended: %s", e)
+    telemetry.finished(summary)
+    return summary.model_copy(update={"tables": ()}).to_json()
 
 
-def _unreadable(job: str) -> ConfigError:
-    return ConfigError(
-        "the job's definition could not be read when the run ended",
-        fix="Mend it and run the job again: it takes up what is left",
-        code="job-unreadable",
-        job=job,
+def _why(arg: JsonDict) -> JsonDict:
+    """Why tables of a run were not recorded."""
+    unknown = TerminalError(
+        "what became of some tables could not be recorded",
+        fix="Run the job again: it takes up what is left",
+        code="not-recorded",
+        job=arg["run"]["job"],
     )
+    return arg["lost"] or unknown.to_json()

@@ -89,6 +89,10 @@ class Tally:
 
     def planned(self, plan: JsonDict) -> None:
         """Takes in a plan: the first one tells the load type and the lower bound."""
+        if plan["load_type"] == "full" and "load_type" in self._fields:
+            # The whole table once more, in place of what an earlier run had left unfinished.
+            kept = {name: self._counts[name] for name in ("parts", "retries")}
+            self._counts = dict.fromkeys(self._counts, 0) | kept | {"parts": plan["parts"]}
         self._fields.setdefault("load_type", plan["load_type"])
         self._fields.setdefault("lower_bound", plan["lower_bound"])
         self._fields["upper_bound"] = plan["upper_bound"]

@@ -56,7 +56,7 @@ def serve(settings: Settings, host: str, port: int) -> int:
     logs.setup(verbose=log.isEnabledFor(logging.DEBUG))
     given = os.environ.get("COPYJOB_TOKEN")
     token = given or secrets.token_urlsafe(32)
-    guard = TokenGuard(token, hosts=_LOOPBACK if _is_loopback(host) else None)
+    guard = TokenGuard(token, hosts={*_LOOPBACK, host} if _is_loopback(host) else None)
     with ExitStack() as held:
         catalog = held.enter_context(closing(open_catalog(settings)))
         catalog.names()  # or only who asks first would be told that there is no such folder

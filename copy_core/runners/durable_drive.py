@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
 
 from copy_core import flow
@@ -113,7 +113,9 @@ class _Scheduler:
         context = self.context
         match step:
             case flow.Call(name, arg):
-                self._wait(context.call_activity(name, {**arg, "job": self.job}), frame, _outcome)
+                self._wait(
+                    context.call_activity(name, {**arg, "job": self.job}), frame, self._outcome
+                )
             case flow.Wait(seconds):
                 until = context.current_utc_datetime + timedelta(seconds=seconds)
                 self._wait(context.create_timer(until), frame, lambda _: None)
@@ -131,6 +133,14 @@ class _Scheduler:
     def _wait(self, task: Any, frame: _Frame, decode: Callable[[Any], Any]) -> None:
         self.waiting.append((task, frame, decode))
         self.made += 1
+
+    def _outcome(self, result: Any) -> Outcome:
+        """An activity's outcome; one that died (host lost, ran too long) may be run again."""
+        if not isinstance(result, Exception):
+            return Outcome.model_validate(result)
+        error = TransientError(str(result), code="activity-lost")
+        now = self.context.current_utc_datetime.replace(tzinfo=UTC).timestamp()
+        return Outcome(status="transient", error=error.to_json(), started=now, ended=now)
 
     def _gather(self, frame: _Frame, flows: Any, limit: int) -> None:
         """Starts flows as a sliding window: one that ends lets the next begin."""
@@ -153,14 +163,6 @@ class _Scheduler:
 
         for _ in range(min(limit, len(flows))):
             begin()
-
-
-def _outcome(result: Any) -> Outcome:
-    """An activity's outcome; one that died (host lost, ran too long) may be run again."""
-    if isinstance(result, Exception):
-        error = TransientError(str(result), code="activity-lost")
-        return Outcome(status="transient", error=error.to_json())
-    return Outcome.model_validate(result)
 
 
 def _table(arg: JsonDict, result: Any) -> tuple[TableResult, bool]:

@@ -10,13 +10,13 @@ from threading import BoundedSemaphore, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from copy_core.context import Context, Progress
-from copy_core.errors import Cancelled, ConflictError, CopyJobError
+from copy_core.errors import Cancelled, ConflictError, CopyJobError, TransientError
 from copy_core.failures import classify
 from copy_core.flow import Call
 from copy_core.logs import log
 from copy_core.model import JsonDict, Outcome, RunRequest, TableResult
 from copy_core.runners.local import LocalRunner
-from copy_core.state import lease
+from copy_core.state import history, lease
 
 if TYPE_CHECKING:
     from copy_core.flow import Step
@@ -81,7 +81,7 @@ class ThreadedRun(LocalRunner):
         finally:
             self._forget(request.run_id)
             if not self.begun.done():
-                self.begun.set_result(None)  # the history tells why it failed
+                self._never_held()
 
     def _do(self, step: Step) -> Any:
         if isinstance(step, Call) and step.name == "finish" and self._cut and self._goes_on():
@@ -104,6 +104,22 @@ class ThreadedRun(LocalRunner):
         elif outcome.status == "conflict" and outcome.error:
             held = lease.holder_of(self._context.store, job)
             self.begun.set_exception(_conflict(outcome.error, str(held or "")))
+
+    def _never_held(self) -> None:
+        """Tells whoever waits: the history says why the run failed, or nobody can say."""
+        request = self._request
+        try:
+            if history.run(self._context.store, request.run_id) is None:
+                raise TransientError(
+                    "the run could not begin",
+                    fix="Look at the log of the server; asking again is safe",
+                    code="not-begun",
+                    job=request.job,
+                )
+        except CopyJobError as e:
+            self.begun.set_exception(e)
+        else:
+            self.begun.set_result(None)
 
     def _wait_for_turn(self) -> None:
         while not self._turns.acquire(timeout=_LOOK_S):

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, unquote_plus, urlsplit
 
 from copy_core.errors import ConfigError, CopyJobError, TransientError
-from copy_core.logs import within
+from copy_core.logs import log, within
 from copy_core.model import RunRequest
 from copy_core.service import waiting
 from copy_core.service.ticker import report
@@ -98,7 +98,19 @@ def parse(body: bytes) -> list[Created] | Handshake:
     for event in events:
         if isinstance(event, dict) and event.get("eventType") == _VALIDATION:
             return Handshake(_text(event, "data", "validationCode"))
-    return [created for event in events for created in _created(event)]
+    found: list[Created] = []
+    wrong: list[ConfigError] = []
+    for event in events:
+        try:
+            found += _created(event)
+        except ConfigError as e:
+            wrong.append(e)
+    if wrong and not found:
+        raise wrong[0]
+    for error in wrong:
+        # Refused as a whole, the others would not be sent again.
+        log.warning("an event among others is passed over: %s", error)
+    return found
 
 
 async def received(service: Service, events: Sequence[Created]) -> list[RunRequest]:
@@ -126,6 +138,13 @@ async def received(service: Service, events: Sequence[Created]) -> list[RunReque
             again = loaded  # it may be the one that watches
         elif isinstance(loaded, CopyJobError):
             report(name, loaded)
+            if await asyncio.to_thread(_may_watch, service, name):
+                again = TransientError(
+                    f"the job {name} cannot be read, and it may watch for this",
+                    fix="Mend it; events that are sent again then start it",
+                    code="job-unreadable",
+                    job=name,
+                )
         elif seen := [event for event in events if watches(loaded.job.watch, event)]:
             with within(job=name):
                 try:
@@ -135,6 +154,14 @@ async def received(service: Service, events: Sequence[Created]) -> list[RunReque
     if again:
         raise again
     return requests
+
+
+def _may_watch(service: Service, job: str) -> bool:
+    """Whether a job that cannot be loaded has something to watch, as far as its text shows."""
+    try:
+        return "watch" in service.catalog.document(job).text
+    except CopyJobError:
+        return True
 
 
 def watches(patterns: Iterable[str], event: Created) -> bool:

@@ -63,10 +63,20 @@ async def start(service: Service, request: RunRequest) -> None:
     if not await asyncio.to_thread(_admit, service, request):
         return
     try:
-        await service.launcher.start(request)
+        started = await service.launcher.start(request)
     except CopyJobError:
         await asyncio.to_thread(history.forget_asked, service.store, request.run_id)
         raise
+    if started or await service.launcher.progress(request.run_id) is not None:
+        return
+    if await asyncio.to_thread(history.run, service.store, request.run_id) is None:
+        raise ConflictError(
+            "this run was started before, and found its job taken by another",
+            fix="Ask for a new run: this one's name is used up",
+            code="key-used-up",
+            job=request.job,
+            run=request.run_id,
+        )
 
 
 async def get(service: Service, run_id: str) -> RunView:
@@ -224,6 +234,12 @@ def _rest(service: Service, run: RunView) -> RunRequest | None:
     known = [table.source for table in job.tables]
     wanted = (asked.request.tables if asked else None) or known
     done = {table.source for table in run.tables if table.status in _DONE}
+    # One that was appended whole, and could not be recorded any more, must not be appended again.
+    for table in job.tables:
+        if (table.mode, table.write) == ("full", "append"):
+            state, _ = tables.load(store, job.name, table.source)
+            if state.owner == run.run_id and state.loaded and state.pending is None:
+                done.add(table.source)
     rest = [name for name in known if name in wanted and name not in done]
     if not rest:
         return None

@@ -28,6 +28,7 @@ PERIOD = timedelta(minutes=1)
 """The time between two ticks."""
 
 _SIDE_BY_SIDE = 16
+_CLOCKS_DIFFER = timedelta(hours=1)
 
 
 async def tick(service: Service, now: datetime) -> list[RunRequest]:
@@ -108,6 +109,9 @@ def _next(
     told = "\n".join(schedule.model_dump_json() for schedule in schedules)
     digest = sha256(told.encode()).hexdigest()[:16]
     after = agenda.last or now - PERIOD
+    if after > now + _CLOCKS_DIFFER:
+        log.warning("the clock was ahead, at %s: the schedules of %s go on from now", after, job)
+        after = now - PERIOD
     if agenda.schedules != digest:
         after = max(after, now - PERIOD)
     found = _due(job, schedules, after, now)

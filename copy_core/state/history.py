@@ -116,14 +116,7 @@ def begin(store: StateStore, request: RunRequest, count: int, now: datetime) -> 
     Raises:
         ConflictError: a run of this id has ended already.
     """
-    earlier = _header(store, request.run_id)
-    if earlier and earlier.status != "running":
-        raise ConflictError(
-            f"run {request.run_id} has ended already, on {earlier.ended_at}",
-            fix="Start another run, under another id",
-            code="run-ended",
-            job=request.job,
-        )
+    earlier = refuse_ended(store, request)
     started = earlier.started_at if earlier else _iso(now)
     ask(store, request, now)
     _list(
@@ -143,28 +136,62 @@ def begin(store: StateStore, request: RunRequest, count: int, now: datetime) -> 
     )
 
 
+def refuse_ended(store: StateStore, request: RunRequest) -> RunHeader | None:
+    """What is known of a run that is about to begin; None when it never began.
+
+    Raises:
+        ConflictError: a run of this id has ended already.
+    """
+    earlier = _header(store, request.run_id)
+    if earlier and earlier.status != "running":
+        raise ConflictError(
+            f"run {request.run_id} has ended already, on {earlier.ended_at}",
+            fix="Start another run, under another id",
+            code="run-ended",
+            job=request.job,
+        )
+    return earlier
+
+
 def record_tables(store: StateStore, run_id: str, results: Mapping[int, TableResult]) -> None:
     """Keeps what became of tables of a run, by their numbers in it."""
     if results:
         store.put_many(own(run_id), {_table(n): r.to_json() for n, r in results.items()})
 
 
-def tables(store: StateStore, run_id: str) -> dict[int, TableResult]:
-    """What became of the tables of a run so far, by their numbers in it."""
-    rows = store.list(own(run_id), _TABLES)
-    return {
+def tables(
+    store: StateStore, run_id: str, first: int = 0, count: int | None = None
+) -> dict[int, TableResult]:
+    """What became of the tables of a run so far, by their numbers in it.
+
+    Args:
+        store: where the records are.
+        run_id: the run.
+        first: the number to begin at.
+        count: how many numbers from there; all when None.
+    """
+    after = _table(first - 1) if first else ""
+    rows = store.list(own(run_id), _TABLES, after=after, limit=count)
+    found = {
         int(row.key.removeprefix(_TABLES)): parse(TableResult, row, store, own(run_id))
         for row in rows
     }
+    return {n: result for n, result in found.items() if count is None or n < first + count}
 
 
 def end(store: StateStore, summary: RunSummary) -> RunSummary:
     """Lists a run as ended; its tables must be recorded already.
 
     Returns:
-        The summary as it is kept: one that was listed as running keeps when it began.
+        The summary as it is kept: it began when it was listed, and one that has ended stays.
     """
     earlier = _header(store, summary.run_id)
+    if earlier and earlier.status != "running":
+        return run(store, summary.run_id) or summary
+    return _end(store, summary, earlier)
+
+
+def _end(store: StateStore, summary: RunSummary, earlier: RunHeader | None) -> RunSummary:
     if earlier:
         summary = summary.model_copy(update={"started_at": earlier.started_at})
     _list(store, RunHeader.of(summary))
@@ -175,7 +202,7 @@ def record(store: StateStore, summary: RunSummary) -> None:
     """Keeps a whole run at once; one of the same run id is replaced."""
     store.delete_prefix(own(summary.run_id), _TABLES)
     record_tables(store, summary.run_id, dict(enumerate(summary.tables)))
-    end(store, summary)
+    _end(store, summary, _header(store, summary.run_id))
 
 
 def _list(store: StateStore, header: RunHeader) -> None:

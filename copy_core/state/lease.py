@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from copy import copy
 from datetime import UTC, datetime
 from threading import Event, Thread
 from typing import Self
@@ -200,7 +201,7 @@ class Heartbeat:
         """Raises what `lost` says, if it says something."""
         lost = self.lost
         if lost:
-            raise lost
+            raise copy(lost)  # each thread that raises it adds its own place
 
     def __enter__(self) -> Self:
         self._thread.start()

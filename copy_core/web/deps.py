@@ -8,6 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Path, Request
+from pydantic import Field
 
 from copy_core.errors import ConfigError, CopyJobError, TerminalError
 from copy_core.failures import classify
@@ -66,6 +67,9 @@ JobName = Annotated[
     str, Path(alias="job", pattern=JOB_NAME, description="The job's name.", examples=["sales"])
 ]
 """The job in a path."""
+
+TableName = Annotated[str, Field(pattern=r"^.", max_length=1000)]
+"""A table in a body. The pattern has pydantic refuse half a surrogate pair, which is no text."""
 
 
 @contextmanager

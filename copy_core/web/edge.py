@@ -61,7 +61,9 @@ class Edge:
         """Never raises: there may be nobody left to raise to."""
         try:
             self._guard.check(scope["method"], scope["path"], Headers(scope=scope))
-            await self._app(scope, _replay(await _body(scope, receive), receive), reply)
+            body = await _body(scope, receive)
+            if body is not None:
+                await self._app(scope, _replay(body, receive), reply)
         except Exception as e:  # noqa: BLE001 - the last resort of every request
             error = classify(e)
             if not isinstance(e, CopyJobError):
@@ -88,8 +90,8 @@ class _Reply:
         return None if self.begun else self._send
 
 
-async def _body(scope: Scope, receive: Receive) -> bytes:
-    """The whole body.
+async def _body(scope: Scope, receive: Receive) -> bytes | None:
+    """The whole body; None when it broke off, for half of a definition may well be one too.
 
     Raises:
         ConfigError: it is too large.
@@ -100,6 +102,8 @@ async def _body(scope: Scope, receive: Receive) -> bytes:
     received = 0
     while more:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
         parts.append(message.get("body", b""))
         received += len(parts[-1])
         more = message.get("more_body", False) and received <= LARGEST_BODY

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from copy_core.model import Slice
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from copy_core.connectors.base import Source, TableInfo
 
 ROWS = 20
@@ -31,11 +33,22 @@ def preview(source: Source, info: TableInfo) -> list[list[Shown]]:
     whole = Slice(object=info.object, columns=tuple(info.schema.names), snapshot=info.snapshot)
     found: list[list[Shown]] = []
     for batch in source.read(whole, ROWS):
-        columns = [column.to_pylist() for column in batch.slice(0, ROWS - len(found)).columns]
+        columns = [_values(column) for column in batch.slice(0, ROWS - len(found)).columns]
         found.extend([shown(value) for value in row] for row in zip(*columns, strict=True))
         if len(found) >= ROWS:
             break
     return found
+
+
+def _values(column: pa.Array) -> list[object]:
+    """The values of a column; as texts where Python has none like them, as for the year 10000."""
+    from pyarrow import binary, string, types
+
+    try:
+        return list(column.to_pylist())
+    except (ValueError, OverflowError):
+        kind = binary() if types.is_string(column.type) else string()
+        return list(column.cast(kind).to_pylist())
 
 
 def shown(value: object) -> Shown:

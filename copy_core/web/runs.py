@@ -11,7 +11,7 @@ from copy_core.job import JOB_NAME
 from copy_core.service import runs
 from copy_core.service.run_records import RunView
 from copy_core.state.history import RunHeader
-from copy_core.web.deps import JobName, TheService
+from copy_core.web.deps import JobName, TableName, TheService
 from copy_core.web.problems import documented
 
 router = APIRouter(tags=["runs"])
@@ -54,10 +54,6 @@ def _example(example: dict[str, Any]) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [example]})
 
 
-# With a pattern, half a surrogate pair, which JSON may hold and UTF-8 cannot, is refused.
-_TableName = Annotated[str, Field(pattern=r"^.", max_length=1000)]
-
-
 class StartRun(BaseModel):
     """What a run is to copy; everything that is new, when nothing is said.
 
@@ -72,7 +68,7 @@ class StartRun(BaseModel):
         json_schema_extra={"examples": [{"tables": ["orders"], "full": False}]},
     )
 
-    tables: Annotated[list[_TableName], Field(min_length=1)] | None = None
+    tables: Annotated[list[TableName], Field(min_length=1)] | None = None
     full: bool = False
 
 

@@ -100,7 +100,7 @@ class TokenGuard(Guard):
         if self._hosts is not None and _without_port(host) not in self._hosts:
             raise ConfigError(
                 "the request is for a host that this service is not known by",
-                fix=f"Ask for {' or '.join(sorted(self._hosts))}, or add the name to those allowed",
+                fix=f"Ask for {' or '.join(sorted(self._hosts))}",
                 code="host-unknown",
             )
 

@@ -17,7 +17,7 @@ from copy_core.state import tables
 from copy_core.state.tables import LoadType, Pending, TableState
 from copy_core.watermark import Kind
 from copy_core.web import examples
-from copy_core.web.deps import JobName, Sources, TheService, at_connection
+from copy_core.web.deps import JobName, Sources, TableName, TheService, at_connection
 from copy_core.web.problems import documented
 
 router = APIRouter(tags=["watermarks"])
@@ -106,7 +106,7 @@ class Reset(BaseModel):
 
     model_config = examples.asked({"tables": ["orders"], "truncate": True})
 
-    tables: Annotated[list[str], Field(min_length=1)] | None
+    tables: Annotated[list[TableName], Field(min_length=1)] | None
     """Names at the source; null for all tables of the job."""
     truncate: bool = False
     """Whether the next commit replaces all rows at the destination, instead of adding to them."""
