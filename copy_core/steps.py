@@ -110,7 +110,8 @@ class Steps(TableSteps):
         return {}
 
     def _record(self, run_id: str, ended: Mapping[int, TableResult]) -> None:
-        history.record_tables(self.context.store, run_id, ended)
+        if ended:
+            history.record_tables(self.context.store, run_id, ended)
         for number, result in ended.items():
             telemetry.ended(self.context.job.name, result)
             self.context.ended(number, result)

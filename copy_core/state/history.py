@@ -155,8 +155,7 @@ def refuse_ended(store: StateStore, request: RunRequest) -> RunHeader | None:
 
 def record_tables(store: StateStore, run_id: str, results: Mapping[int, TableResult]) -> None:
     """Keeps what became of tables of a run, by their numbers in it."""
-    if results:
-        store.put_many(own(run_id), {_table(n): r.to_json() for n, r in results.items()})
+    store.put_many(own(run_id), {_table(n): r.to_json() for n, r in results.items()})
 
 
 def tables(

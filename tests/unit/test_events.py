@@ -420,9 +420,26 @@ def test_an_event_that_cannot_be_remembered_must_come_again(place: Place) -> Non
 def test_a_broken_job_does_not_stop_the_others(
     place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (place.folder / "a.yaml").write_text("name: a\nwatch: [")
+    (place.folder / "a.yaml").write_text("name: a\ntables: [")
     assert [r.job for r in receive(place.service, created())] == ["shop"]
     assert "nothing of job a can be started" in caplog.text
+
+
+def test_an_event_is_asked_for_again_while_a_job_that_may_watch_is_broken(place: Place) -> None:
+    (place.folder / "a.yaml").write_text("name: a\nwatch: [")
+    with pytest.raises(TransientError, match="job a cannot be read"):
+        receive(place.service, created())
+    assert [r.job for r in place.engine.started] == ["shop"]
+
+
+def test_a_bad_event_does_not_take_the_others_along(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bad = {**blob(), "data": {}}
+    found = events.parse(json.dumps([bad, blob()]).encode())
+    assert isinstance(found, list)
+    assert len(found) == 1
+    assert "passed over" in caplog.text
 
 
 def test_wherever_it_is_killed_an_event_that_comes_again_starts_one_run(tmp_path: Path) -> None:

@@ -25,13 +25,15 @@ __all__ = ["house"]
 class Recorder:
     """Runs a job as a driver does that keeps every step's arguments and results as JSON."""
 
-    def __init__(self, house: House, *names: str, group: int) -> None:
+    def __init__(
+        self, house: House, *names: str, group: int, tables: tuple[str, ...] | None = None
+    ) -> None:
         self.steps = Steps(house.context(*names))
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.longest = 0
         self.renewed = 0
         self.shown: list[dict[str, Any]] = []
-        request = RunRequest(run_id="r", job="job")
+        request = RunRequest(run_id="r", job="job", tables=tables)
         self.summary = self._drive(flow.run_job({**request.to_json(), "group": group}))
 
     def names(self) -> list[str]:

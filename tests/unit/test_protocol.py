@@ -234,6 +234,22 @@ class Dying(MemorySource):
         return batches
 
 
+def test_a_full_copy_that_broke_off_is_done_once_more_and_counted_once(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "MemorySource", Dying)
+    monkeypatch.setattr(Dying, "failing", True)
+    house.settings = {"mode": "full", "write": "overwrite"}
+    house.entry = {"parts": 4}
+    house.put(*((n, n, "x") for n in range(1, 41)))
+    assert house.one().status == "failed"
+    monkeypatch.setattr(Dying, "failing", False)
+    result = house.one()
+    assert (result.resumed, result.rows_read, result.rows_written) == (True, 40, 40)
+    assert result.parts == 4
+    assert len(house.rows()) == 40
+
+
 def test_a_first_load_that_broke_off_copies_only_the_missing_parts(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
