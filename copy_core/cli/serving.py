@@ -9,6 +9,8 @@ import logging
 import os
 import secrets
 import socket
+import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
@@ -40,6 +42,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _MINUTE = timedelta(minutes=1)
 _DAY_S = 86_400.0
 _ANSWERS_S = 10
+_GRACE_S = 2.0
 
 
 def serve(settings: Settings, host: str, port: int) -> int:
@@ -66,6 +69,7 @@ def serve(settings: Settings, host: str, port: int) -> int:
         service = Service(settings, catalog, store, launcher)
         _announce(host, listening.getsockname()[1], None if given else token)
         asyncio.run(_serve(service, launcher, guard, listening))
+    _leave_hanging()
     return DONE
 
 
@@ -94,6 +98,21 @@ async def _serve(
             task.cancel()
         # What a task had begun in a thread ends by itself; runs it would start are refused.
         await asyncio.to_thread(launcher.stop)
+
+
+def _leave_hanging() -> None:
+    """Ends the process, should some request still wait for a system that does not answer.
+
+    Python would wait for its thread. All that the service keeps is written and closed by now.
+    """
+    ends = time.monotonic() + _GRACE_S
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join(max(0.0, ends - time.monotonic()))
+            if thread.is_alive():
+                log.warning("ended while a request still waits for a system that does not answer")
+                logging.shutdown()
+                os._exit(DONE)
 
 
 class _Server(uvicorn.Server):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from anyio import CapacityLimiter
 from fastapi import FastAPI, Security
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
@@ -13,12 +12,11 @@ from pydantic.json_schema import models_json_schema
 import copy_core
 from copy_core.service.service import Service
 from copy_core.web import connections, events, examples, jobs, problems, runs, watermarks
-from copy_core.web.deps import Opener
+from copy_core.web.deps import Askers, Opener
 from copy_core.web.edge import Edge
 from copy_core.web.security import Guard
 
 _DEADLINE_S = 90.0
-_SOURCES_AT_ONCE = 8
 _ROUTERS = (jobs.router, runs.router, watermarks.router, connections.router, events.router)
 
 
@@ -53,7 +51,7 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.opener = Opener(service)
-    app.state.sources = CapacityLimiter(_SOURCES_AT_ONCE)
+    app.state.askers = Askers()
     app.add_middleware(Edge, guard=guard, deadline_s=deadline_s)
     problems.install(app)
     app.add_api_route("/api/health", health, tags=["health"])

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
 
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel
 
@@ -19,7 +19,7 @@ from copy_core.schema import schema_to_json
 from copy_core.service.service import Service
 from copy_core.watermark import Kind
 from copy_core.web import examples
-from copy_core.web.deps import Sources, TheService, at_connection
+from copy_core.web.deps import Askers, Asking, TheService, at_connection
 from copy_core.web.preview import Shown, preview
 from copy_core.web.problems import Problem, documented, problem
 
@@ -171,13 +171,14 @@ def list_connections(service: TheService) -> Connections:
 async def try_connection(
     service: TheService,
     name: Name,
-    limiter: Sources,
+    asking: Asking,
     role: Annotated[Role | None, Query(description="What to try it as; both if left out.")] = None,
 ) -> Trial:
     """Opens a connection, lists what is there, and looks for a ledger; changes nothing."""
+    connection = await to_thread.run_sync(_connection, service, name)
 
     def tried() -> Trial:
-        connection, began = _connection(service, name), time.monotonic()
+        began = time.monotonic()
         tried_as: Role | None = None
         error: CopyJobError | None = None
         try:
@@ -192,14 +193,14 @@ async def try_connection(
             error=problem(error) if error else None,
         )
 
-    return await to_thread.run_sync(tried, limiter=limiter)
+    return await asking.ask(name, tried)
 
 
 @router.get("/connections/{name}/objects", responses=documented(404, 502))
 async def list_objects(
     service: TheService,
     name: Name,
-    limiter: Sources,
+    asking: Asking,
     prefix: Annotated[str, Query(max_length=1000, description="How names begin.")] = "",
     limit: Annotated[int, Query(ge=1, le=5000)] = 200,
 ) -> Objects:
@@ -209,11 +210,11 @@ async def list_objects(
         found = [each for each in source.objects() if each.startswith(prefix)]
         return Objects(objects=found[:limit], more=len(found) > limit)
 
-    return await _at_source(service, name, limiter, listed)
+    return await _at_source(service, name, asking, listed)
 
 
 @router.get("/connections/{name}/describe", responses=documented(404, 502))
-async def describe(service: TheService, name: Name, limiter: Sources, obj: Object) -> Description:
+async def describe(service: TheService, name: Name, asking: Asking, obj: Object) -> Description:
     """Describes a table: columns, types, keys, and which columns can be incremental."""
 
     def described(source: Source) -> Description:
@@ -234,18 +235,18 @@ async def describe(service: TheService, name: Name, limiter: Sources, obj: Objec
             rows=info.rows,
         )
 
-    return await _at_source(service, name, limiter, described)
+    return await _at_source(service, name, asking, described)
 
 
 @router.get("/connections/{name}/preview", responses=documented(404, 502))
-async def preview_rows(service: TheService, name: Name, limiter: Sources, obj: Object) -> Preview:
+async def preview_rows(service: TheService, name: Name, asking: Asking, obj: Object) -> Preview:
     """Shows the first 20 rows of a table."""
 
     def read(source: Source) -> Preview:
         info = source.describe(obj)
         return Preview(object=obj, columns=info.schema.names, rows=preview(source, info))
 
-    return await _at_source(service, name, limiter, read)
+    return await _at_source(service, name, asking, read)
 
 
 def _try_source(connection: Connection) -> None:
@@ -265,17 +266,15 @@ _TRIES: dict[Role, Callable[[Connection], None]] = {
 }
 
 
-async def _at_source(
-    service: Service, name: str, limiter: CapacityLimiter, ask: Callable[[Source], T]
-) -> T:
+async def _at_source(service: Service, name: str, asking: Askers, ask: Callable[[Source], T]) -> T:
     """Asks the system behind a connection, in one of the threads that may hang."""
+    connection = await to_thread.run_sync(_connection, service, name)
 
     def asked() -> T:
-        connection = _connection(service, name)
         with at_connection(name), registry.open_source(connection) as source:
             return ask(source)
 
-    return await to_thread.run_sync(asked, limiter=limiter)
+    return await asking.ask(name, asked)
 
 
 def _connection(service: Service, name: str) -> Connection:

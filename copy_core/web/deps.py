@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, TypeVar
 
+from anyio import CapacityLimiter, fail_after, to_thread
 from fastapi import Depends, Path, Request
 from pydantic import Field
 
-from copy_core.errors import ConfigError, CopyJobError, TerminalError
+from copy_core.errors import ConfigError, CopyJobError, TerminalError, TransientError
 from copy_core.failures import classify
 from copy_core.job import JOB_NAME
 from copy_core.service.service import Service
 
-if TYPE_CHECKING:
-    from anyio import CapacityLimiter
+T = TypeVar("T")
+
+_AT_ONCE = 4
+_PATIENCE_S = 10.0
 
 
 class Opener:
@@ -52,16 +57,51 @@ def _service(request: Request) -> Service:
     return opener()
 
 
-def _sources(request: Request) -> CapacityLimiter:
-    limiter: CapacityLimiter = request.app.state.sources
-    return limiter
+class Askers:
+    """Threads that ask the systems behind connections, a few for each: one that hangs keeps its
+    own, and stops no others.
+    """
+
+    def __init__(self) -> None:
+        self._limits: defaultdict[str, CapacityLimiter] = defaultdict(
+            lambda: CapacityLimiter(_AT_ONCE)
+        )
+        self._threads = CapacityLimiter(math.inf)
+
+    async def ask(self, connection: str, work: Callable[[], T]) -> T:
+        """Does some work at a connection that exists.
+
+        Raises:
+            TransientError: others wait for an answer of its system already. The work was not
+                begun, and will not be: what is refused must not happen later.
+        """
+        limit = self._limits[connection]
+        try:
+            with fail_after(_PATIENCE_S):
+                await limit.acquire_on_behalf_of(work)
+        except TimeoutError:
+            raise TransientError(
+                f"{_AT_ONCE} other requests wait for this connection's system already",
+                fix="See whether it answers, then ask again; nothing was done",
+                code="connection-busy",
+                connection=connection,
+            ) from None
+        try:
+            return await to_thread.run_sync(work, limiter=self._threads)
+        finally:
+            limit.release_on_behalf_of(work)
+
+
+def _askers(request: Request) -> Askers:
+    askers: Askers = request.app.state.askers
+    return askers
 
 
 TheService = Annotated[Service, Depends(_service)]
 """The service; a route that takes it answers 500 or 503 when it cannot be opened."""
 
-Sources = Annotated["CapacityLimiter", Depends(_sources)]
-"""Limits the threads that wait for systems behind connections: one that hangs stops no others."""
+Asking = Annotated[Askers, Depends(_askers)]
+"""Asks the systems behind connections."""
 
 JobName = Annotated[
     str, Path(alias="job", pattern=JOB_NAME, description="The job's name.", examples=["sales"])

@@ -17,7 +17,7 @@ from copy_core.state import tables
 from copy_core.state.tables import LoadType, Pending, TableState
 from copy_core.watermark import Kind
 from copy_core.web import examples
-from copy_core.web.deps import JobName, Sources, TableName, TheService, at_connection
+from copy_core.web.deps import Asking, JobName, TableName, TheService, at_connection
 from copy_core.web.problems import documented
 
 router = APIRouter(tags=["watermarks"])
@@ -127,17 +127,17 @@ def get_watermarks(service: TheService, name: JobName) -> Watermarks:
 
 @router.put("/jobs/{job}/watermarks", responses=documented(404, 409, 502))
 async def set_watermark(
-    service: TheService, name: JobName, asked: NewWatermark, limiter: Sources
+    service: TheService, name: JobName, asked: NewWatermark, asking: Asking
 ) -> TableWatermark:
     """Sets how far a table counts as copied; its pending window is dropped.
 
     Going back copies rows again: under `append` they are then there twice. The value is tried at
     the source before it is kept.
     """
+    loaded = await to_thread.run_sync(service.catalog.load, name)
+    job, store = loaded.job, service.store
 
     def set_it() -> TableWatermark:
-        loaded = service.catalog.load(name)
-        job, store = loaded.job, service.store
         with at_connection(job.source):
             source = registry.open_source(loaded.connections[job.source])
         with source:
@@ -145,7 +145,7 @@ async def set_watermark(
         [table] = [t for t in job.tables if t.source == state.table]
         return _shown(service, name, state, table)
 
-    return await to_thread.run_sync(set_it, limiter=limiter)
+    return await asking.ask(job.source, set_it)
 
 
 @router.post("/jobs/{job}/reset", responses=documented(404, 409))

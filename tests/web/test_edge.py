@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 import copy_core
+from copy_core.connectors import registry
+from copy_core.connectors.base import Source
+from copy_core.connectors.options import Connection
 from copy_core.errors import ConfigError, CopyJobError, TerminalError, TransientError
 from copy_core.service.service import Service
 from copy_core.service.settings import Settings
+from copy_core.web import deps
 from copy_core.web.app import create_app
 from copy_core.web.edge import LARGEST_BODY
 from copy_core.web.security import TokenGuard
@@ -145,3 +152,62 @@ def test_a_request_that_cannot_be_understood_names_all_that_is_wrong(desk: Desk)
         headers={"Content-Type": "application/json"},
     )
     assert (broken.status_code, broken.json()["code"]) == (422, "request")
+
+
+def test_a_system_that_hangs_stops_no_other_and_nothing_happens_late(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, real = Event(), registry.open_source
+
+    def slow(connection: Connection) -> Source:
+        if connection.type == "local":
+            gate.wait(60)
+        return real(connection)
+
+    monkeypatch.setattr(registry, "open_source", slow)
+    monkeypatch.setattr(deps, "_PATIENCE_S", 0.2)
+    app = create_app(lambda: desk.service, TokenGuard(TOKEN), deadline_s=1)
+    with TestClient(app, headers=CREDENTIALS) as client, ThreadPoolExecutor(6) as pool:
+
+        def hang(_: int) -> int:
+            return client.get("/api/connections/files/describe", params={"object": "x"}).status_code
+
+        assert sorted(pool.map(hang, range(6))) == [503, 503, 504, 504, 504, 504]
+        asked = client.get("/api/connections/erp/describe", params={"object": "orders"})
+        assert asked.status_code == 200
+        gate.set()
+
+
+@pytest.mark.parametrize("more", [True, False])
+def test_a_body_that_breaks_off_is_not_taken_for_a_whole_one(desk: Desk, *, more: bool) -> None:
+    app = create_app(lambda: desk.service, TokenGuard(TOKEN))
+    before = desk.client.get("/api/jobs/sales").json()["text"]
+    etag = desk.client.get("/api/jobs/sales").headers["etag"]
+    headers = {**CREDENTIALS, "if-match": etag, "content-type": "application/yaml", "host": "x"}
+    parts: list[dict[str, Any]] = [{"type": "http.request", "body": b"name: sales\n"}]
+    parts[0]["more_body"] = True
+    parts += [{"type": "http.disconnect"}] if more else [{"type": "http.disconnect", "body": b""}]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return parts.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "PUT",
+        "scheme": "http",
+        "path": "/api/jobs/sales",
+        "raw_path": b"/api/jobs/sales",
+        "query_string": b"",
+        "headers": [(k.lower().encode(), v.encode()) for k, v in headers.items()],
+        "server": ("x", 80),
+        "client": ("x", 1),
+    }
+    asyncio.run(app(scope, receive, send))
+    assert sent == []
+    assert desk.client.get("/api/jobs/sales").json()["text"] == before
