@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -18,13 +16,13 @@ from uuid import uuid4
 from azure.core import MatchConditions
 from azure.core.exceptions import (
     AzureError,
-    ClientAuthenticationError,
     HttpResponseError,
     ResourceExistsError,
 )
 from azure.data.tables import TableClient, TableEntity, UpdateMode
 
-from copy_core.errors import ConfigError, ConflictError, CopyJobError, TerminalError, TransientError
+from copy_core.azure_errors import classed, status_of
+from copy_core.errors import ConfigError, ConflictError, CopyJobError
 from copy_core.model import JsonDict
 from copy_core.state.base import ABSENT, ANY, Row, StateStore
 from copy_core.state.encoding import damaged, dump, encode, encoded_range, load
@@ -233,52 +231,16 @@ class AzureTablesStateStore(StateStore):
             raise self._classed(e).at(state=self.place) from e
 
     def _classed(self, error: AzureError) -> CopyJobError:
-        status = error.status_code if isinstance(error, HttpResponseError) else None
-        said = str(error.message).partition("\n")[0]
-        if isinstance(error, ClientAuthenticationError) or status in (401, 403):
-            return ConfigError(
-                f"Azure Table Storage refuses access: {said}",
-                fix="Give the identity the role Storage Table Data Contributor on the account,"
-                " or correct the connection string; check the account's firewall",
-                code="state-access",
-            )
-        if status in (404, 412) or _says(error, "EntityAlreadyExists"):
+        if status_of(error) in (404, 412) or _says(error, "EntityAlreadyExists"):
             return ConflictError(
                 "the state was changed by somebody else meanwhile", code="state-changed"
             )
-        if not isinstance(error, HttpResponseError) or _passes(status):
-            return TransientError(
-                f"Azure Table Storage does not answer: {said}",
-                fix="If it goes on, check the account's name, the network and the service's health",
-                code="state-unreachable",
-                retry_after=_retry_after(error),
-            )
-        return TerminalError(f"Azure Table Storage refuses a request: {said}", code="state-refused")
-
-
-def _passes(status: int | None) -> bool:
-    """Whether a status is one that passes; 409 is left for a table that is being deleted."""
-    return status is None or status in (408, 409, 429) or status >= 500
+        return classed(error, "Azure Table Storage", "Storage Table Data Contributor", "state")
 
 
 def _says(error: AzureError, code: str) -> bool:
     """Whether an error names a code of the service; some errors have it in their text only."""
     return code in str(error)
-
-
-def _retry_after(error: AzureError) -> float | None:
-    """Seconds that the service asked to wait for, which it gives as a number or as a time."""
-    response = error.response if isinstance(error, HttpResponseError) else None
-    headers: Mapping[str, str] = getattr(response, "headers", {})
-    asked = headers.get("Retry-After")
-    if not asked:
-        return None
-    try:
-        if asked.isdigit():
-            return float(asked)
-        return max(0.0, (parsedate_to_datetime(asked) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
-        return None
 
 
 def _within(prefix: str) -> str:

@@ -19,9 +19,9 @@ from copy_core.connectors.files.ledger import (
     Ledger,
     Move,
     flush_file,
-    flush_folder,
     make_folder,
 )
+from copy_core.disk import flush_folder
 from copy_core.errors import ConfigError, ConflictError, TerminalError
 from copy_core.model import Commit, JsonDict, Published, Staged, Target
 from copy_core.schema import reconcile, schema_from_json

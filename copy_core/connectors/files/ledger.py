@@ -34,6 +34,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from copy_core.disk import flush_folder
 from copy_core.errors import TerminalError
 from copy_core.model import JsonDict, Published, Record
 
@@ -198,16 +199,6 @@ def make_folder(path: Path) -> None:
     make_folder(path.parent)
     path.mkdir(exist_ok=True)
     flush_folder(path.parent)
-
-
-def flush_folder(path: Path) -> None:
-    """Makes names that were added to a folder, or taken from it, survive a power cut."""
-    if sys.platform != "win32":
-        folder = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def flush_file(path: Path) -> None:
