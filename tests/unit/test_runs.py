@@ -104,9 +104,12 @@ def until(seen: Callable[[], T | None]) -> T:
 
 
 def ended(service: Service, run_id: str) -> RunView:
+    """A run once it has ended and given its job back, which comes a moment after its record."""
+
     def seen() -> RunView | None:
         run = now(runs.get(service, run_id))
-        return None if run.status == "running" else run
+        held = lease.holder_of(service.store, run.job)
+        return None if run.status == "running" or (held and held.run_id == run_id) else run
 
     return until(seen)
 
