@@ -118,7 +118,7 @@ def _leave_hanging() -> None:
 class _Server(uvicorn.Server):
     """A server that leaves signals alone."""
 
-    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override] # theirs is a generator
         return nullcontext()
 
 

@@ -12,11 +12,11 @@ import pyarrow as pa
 
 from copy_core.schema import parse_type
 
-_FIRST, _LAST = datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999_999)  # noqa: DTZ001
+_FIRST, _LAST = datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999_999)  # noqa: DTZ001 - without a zone
 _TIMES = [
     _FIRST,
-    datetime(1582, 10, 4, 23, 59, 59),  # noqa: DTZ001
-    datetime(1969, 12, 31, 23, 59, 59, 999_999),  # noqa: DTZ001
+    datetime(1582, 10, 4, 23, 59, 59),  # noqa: DTZ001 - without a zone
+    datetime(1969, 12, 31, 23, 59, 59, 999_999),  # noqa: DTZ001 - without a zone
     datetime(2026, 3, 29, 2, 30, 0, 1),  # noqa: DTZ001 - an hour that no clock in Berlin shows
     _LAST,
 ]
@@ -66,9 +66,9 @@ STEPS: dict[str, list[Any]] = {
     "decimal(38,0)": [Decimal(n) for n in (-(10**37), 0, 2**64, 2**64 + 1, 10**37)],
     "date": [date(1, 1, 2), date(2024, 2, 28), date(2024, 2, 29), date(2024, 3, 1)],
     "timestamp": [
-        datetime(1, 1, 2),  # noqa: DTZ001
-        *(datetime(2026, 1, 1, 12, 0, 0, us) for us in (0, 1, 2, 3_333, 3_334, 999_999)),  # noqa: DTZ001
-        datetime(9999, 12, 31, 23, 59, 59, 999_999),  # noqa: DTZ001
+        datetime(1, 1, 2),  # noqa: DTZ001 - without a zone
+        *(datetime(2026, 1, 1, 12, 0, 0, us) for us in (0, 1, 2, 3_333, 3_334, 999_999)),  # noqa: DTZ001 - without a zone
+        datetime(9999, 12, 31, 23, 59, 59, 999_999),  # noqa: DTZ001 - without a zone
     ],
     "timestamp_utc": [
         datetime(1, 1, 2, tzinfo=UTC),

@@ -98,7 +98,7 @@ def test_a_summary_fits_the_terminal_and_keeps_its_numbers(
 @pytest.mark.parametrize(
     ("written", "value", "how"),
     [
-        ("–", 0, text.size),  # noqa: RUF001
+        ("–", 0, text.size),  # noqa: RUF001 - the dash
         ("999 B", 999, text.size),
         ("1.0 kB", 1000, text.size),
         ("100 kB", 99_960, text.size),

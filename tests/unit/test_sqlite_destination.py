@@ -123,7 +123,7 @@ EXTREMES = [
         "s": "a\0b",
         "b": b"",
         "date": dt.date(1, 1, 1),
-        "ts": dt.datetime(1, 1, 1),  # noqa: DTZ001
+        "ts": dt.datetime(1, 1, 1),  # noqa: DTZ001 - without a zone
         "utc": dt.datetime(9999, 12, 31, 23, 59, 59, 999999, dt.UTC),
         "d38_38": Decimal("1E-38"),
         "d15_15": Decimal("1E-15"),
