@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
+from copy import copy
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -72,24 +73,24 @@ class Steps(TableSteps):
             self._hold(run_id)
         except Cancelled as e:
             cancelled = e
-        copy: list[JsonDict] = []
+        to_copy: list[JsonDict] = []
         ended: dict[int, TableResult] = {}
         with Ends(context) as ends:
             for number, table in some:
                 at = {"run_id": run_id, "table": table, "full": arg["full"]}
-                plan = partial(self._plan, at, ends, cancelled)
+                plan = partial(_stop, cancelled) if cancelled else partial(self._plan, at, ends)
                 outcome = outcome_of(plan, job=context.job.name, table=table)
                 if outcome.status == "transient":
-                    copy.append({"number": number, "table": table})
+                    to_copy.append({"number": number, "table": table})
                 elif outcome.status == "done" and not outcome.value["unchanged"]:
-                    copy.append({"number": number, "table": table, "plan": outcome.to_json()})
+                    to_copy.append({"number": number, "table": table, "plan": outcome.to_json()})
                 else:
                     ended[number] = Tally.after(table, outcome)
         # Delivered again, it must not hide what became of a table since.
         known = history.tables(context.store, run_id, arg["first"], arg["count"])
         copied = {number for number, result in known.items() if result.status == "copied"}
         self._record(run_id, {n: result for n, result in ended.items() if n not in copied})
-        return {"copy": copy, "failed": sum(r.status == "failed" for r in ended.values())}
+        return {"copy": to_copy, "failed": sum(r.status == "failed" for r in ended.values())}
 
     def _numbered(self, run_id: str, known: str) -> list[tuple[int, str]]:
         """The run's tables, each with its number; `known` is their digest when it began."""
@@ -131,6 +132,10 @@ class Steps(TableSteps):
         missing = range(arg["count"]) - history.tables(self.context.store, run_id).keys()
         names = dict(self._numbered(run_id, arg["digest"])) if missing else {}
         return {number: lost(names[number], _why(arg)) for number in missing}
+
+
+def _stop(cancelled: Cancelled) -> JsonDict:
+    raise copy(cancelled)  # each table adds its own place
 
 
 def end_run(store: StateStore, arg: JsonDict) -> JsonDict:

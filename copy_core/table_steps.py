@@ -13,14 +13,13 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import copy
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from copy_core import telemetry
 from copy_core.connectors import registry
 from copy_core.context import Context, Ends, Progress
-from copy_core.errors import Cancelled, ConflictError, CopyJobError, TerminalError, TransientError
+from copy_core.errors import ConflictError, CopyJobError, TerminalError, TransientError
 from copy_core.failures import classify
 from copy_core.flow import spans
 from copy_core.job import TableCopy
@@ -63,9 +62,7 @@ class TableSteps:
         with Ends(self.context) as ends:
             return self._plan(arg, ends)
 
-    def _plan(self, arg: JsonDict, ends: Ends, cancelled: Cancelled | None = None) -> JsonDict:
-        if cancelled:
-            raise copy(cancelled)
+    def _plan(self, arg: JsonDict, ends: Ends) -> JsonDict:
         context, run_id = self.context, arg["run_id"]
         job, table = context.job, context.table(arg["table"])
         context.check()
