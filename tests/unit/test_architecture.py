@@ -100,3 +100,13 @@ def test_starting_the_command_line_loads_no_data_library() -> None:
     loaded = loaded_by("import copy_core.cli")
     unneeded = {"pyarrow", "deltalake", "adbc_driver_sqlite", "azure", "pydantic", "rich"}
     assert loaded.isdisjoint(unneeded)
+
+
+def test_a_copy_needs_the_api_of_opentelemetry_alone() -> None:
+    loaded = loaded_by("import copy_core.steps")
+    assert "opentelemetry.metrics" in loaded
+    assert not any(name.startswith("opentelemetry.sdk") for name in loaded)
+
+
+def test_starting_the_command_line_loads_no_telemetry() -> None:
+    assert "opentelemetry" not in loaded_by("import copy_core.cli")
