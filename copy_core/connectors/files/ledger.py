@@ -27,13 +27,13 @@ import json
 import os
 import secrets
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from copy_core import disk
 from copy_core.disk import flush_folder
 from copy_core.errors import TerminalError
 from copy_core.model import JsonDict, Published, Record
@@ -122,8 +122,7 @@ class Ledger:
         The operating system lets the lock go when its process ends, however it ends.
         """
         make_folder(self._ledgers)
-        with (self.folder / AREA / "lock").open("ab") as file:
-            _lock(file.fileno())
+        with disk.locked(self.folder / AREA / "lock"):
             for name, text in self.texts().items():
                 entry = _parsed(text, self._ledgers / name)
                 if entry.pending:
@@ -140,18 +139,8 @@ class Ledger:
 
     def commit(self, entry: Entry) -> None:
         """Replaces a ledger in one step that survives a power cut. Only while locked."""
-        path = self._path(entry.job, entry.table)
-        aside = path.with_name(f".{secrets.token_hex(8)}.tmp")
-        try:
-            with aside.open("w", encoding="utf-8") as file:
-                file.write(json.dumps(entry.to_json(), indent=1))
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(path)
-        except BaseException:
-            aside.unlink(missing_ok=True)
-            raise
-        flush_folder(self._ledgers)
+        text = json.dumps(entry.to_json(), indent=1)
+        disk.replace(self._path(entry.job, entry.table), text.encode())
 
     def finish(self, entry: Entry) -> None:
         """Moves the files of a commit to their places. Only while locked."""
@@ -208,17 +197,6 @@ def flush_file(path: Path) -> None:
         os.fsync(file)
     finally:
         os.close(file)
-
-
-def _lock(file: int) -> None:
-    if sys.platform == "win32":
-        import msvcrt
-
-        msvcrt.locking(file, msvcrt.LK_LOCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def _parsed(text: bytes, path: Path) -> Entry:
