@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _MINUTE = timedelta(minutes=1)
-_DAY_S = 86_400.0
 _ANSWERS_S = 10
 _GRACE_S = 2.0
 
@@ -92,10 +91,9 @@ async def _serve(
         os.write(2, f"{STOPPING}\n".encode())  # past Python's buffers, whose locks may be held
 
     with stopped_by_signals(stop):
-        upkeep = [asyncio.create_task(_each_minute(service)), asyncio.create_task(_daily(service))]
+        upkeep = asyncio.create_task(_each_minute(service))
         await server.serve([listening])
-        for task in upkeep:
-            task.cancel()
+        upkeep.cancel()
         # What a task had begun in a thread ends by itself; runs it would start are refused.
         await asyncio.to_thread(launcher.stop)
 
@@ -123,7 +121,10 @@ class _Server(uvicorn.Server):
 
 
 async def _each_minute(service: Service) -> None:
-    """Takes up what was interrupted, and starts what is due; no failure ends it."""
+    """Takes up what was interrupted, starts what is due and removes what is old.
+
+    No failure ends it.
+    """
     left: list[str] | None = None
     async for now in _minutes():
         with _survived("what was interrupted could not be taken up"):
@@ -132,14 +133,8 @@ async def _each_minute(service: Service) -> None:
             left = await interrupted.take_up(service, left)
         with _survived("what is due could not be started"):
             await ticker.tick(service, now)
-
-
-async def _daily(service: Service) -> None:
-    """Removes old records; no failure ends it."""
-    while True:
         with _survived("old records could not be removed"):
-            await retention.purge(service, datetime.now(UTC))
-        await asyncio.sleep(_DAY_S)
+            await retention.daily(service, now)
 
 
 async def _minutes() -> AsyncIterator[datetime]:

@@ -23,31 +23,16 @@ A_TICK = 200
 _PARTITION, _KEY = "service/", "purged"
 
 
-async def purge(service: Service, now: datetime) -> int:
-    """Removes the records of runs that ended more than `keep_days` ago.
-
-    Args:
-        service: whose runs.
-        now: the time, with its zone.
-
-    Returns:
-        How many runs were removed.
-    """
-    before = _before(service, now)
-    removed = await asyncio.to_thread(_purge, service.store, before)
-    await service.launcher.purge(before)
-    return removed
-
-
 async def daily(service: Service, now: datetime) -> None:
-    """Does what `purge` does once a day, a little at each call: for a timer that ticks each minute
-    and must not be kept from it.
+    """Removes the records of runs that ended more than `keep_days` ago: once a day, a little at
+    each call, for a timer that ticks each minute and must not be kept from it.
 
     Args:
         service: whose runs.
         now: the time, with its zone.
     """
-    before, today = _before(service, now), now.date().isoformat()
+    before = now - timedelta(days=service.settings.keep_days)
+    today = now.date().isoformat()
     if await asyncio.to_thread(_done_for, service.store, before, today):
         await service.launcher.purge(before)
 
@@ -57,18 +42,10 @@ def _done_for(store: StateStore, before: datetime, today: str) -> bool:
     row = store.get(_PARTITION, _KEY)
     if row is not None and row.value["day"] >= today:
         return False
-    if _purge(store, before, A_TICK) == A_TICK:
+    removed = history_purge.purge(store, before, A_TICK)
+    if removed:
+        log.info("removed the records of %d runs that ended before %s", removed, before)
+    if removed == A_TICK:
         return False
     store.put(_PARTITION, _KEY, {"day": today})
     return True
-
-
-def _purge(store: StateStore, before: datetime, limit: int | None = None) -> int:
-    removed = history_purge.purge(store, before, limit)
-    if removed:
-        log.info("removed the records of %d runs that ended before %s", removed, before)
-    return removed
-
-
-def _before(service: Service, now: datetime) -> datetime:
-    return now - timedelta(days=service.settings.keep_days)

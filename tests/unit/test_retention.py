@@ -227,7 +227,7 @@ def test_a_service_forgets_by_its_settings_and_so_does_its_engine(
 ) -> None:
     keep(service.store, "old", began=11)
     keep(service.store, "new", began=9)
-    assert asyncio.run(retention.purge(service, NOW)) == 1
+    asyncio.run(retention.daily(service, NOW))
     assert kept(service.store) == ["new"]
     assert engine.forgot == [NOW - timedelta(days=10)]
 

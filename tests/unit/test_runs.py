@@ -287,13 +287,18 @@ def test_a_run_under_way_shows_what_has_ended_and_how_far_it_is(desk: Desk) -> N
     service = desk.service()
     run_id = desk.start(service)
     desk.reading.wait()
-    run = now(runs.get(service, run_id))
+
+    def six_rows() -> RunView | None:
+        # The sixth, the first of `gated`, is counted a moment after it was read.
+        run = now(runs.get(service, run_id))
+        return run if run.progress and run.progress["rows"] == 6 else None
+
+    run = until(six_rows)
     assert run.status == "running"
     assert run.ended_at == ""
     assert statuses(run) == {"a": "copied"}
     assert run.progress is not None
-    counted = ("tables", "done", "failed", "rows")
-    assert [run.progress[name] for name in counted] == [3, 1, 0, 6]
+    assert [run.progress[name] for name in ("tables", "done", "failed")] == [3, 1, 0]
     assert run.progress["bytes"] > 0
     assert run.progress["rows_per_s"] > 0
     desk.open.set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -137,8 +137,7 @@ class LocalDestination(Destination):
         return folder.inside(self._root, name, self._format.owns)
 
     def _input(self, file: File) -> Input:
-        path = self._root / (file.waiting or file.name)
-        return Input(file.name, lambda: pa.OSFile(str(path)))
+        return Input(file.name, lambda: folder.opened(self._root, file))
 
     def _check_flat(self, name: str) -> None:
         here = PurePosixPath(name)
@@ -165,9 +164,7 @@ class LocalDestination(Destination):
 
     def _existing(self, name: str, incoming: pa.Schema) -> pa.Schema:
         """The columns of the files that are there, in the types that they are written in."""
-        files = self._files(name)
-        schemas = [(file.name, self._format.schema(self._input(file))) for file in files]
-        existing = self._format.unify(schemas)
+        existing = folder.settled(lambda: self._unified(self._files(name)))
         if self._format.typed or not existing.names:
             return existing
         types = self._options.types
@@ -181,6 +178,9 @@ class LocalDestination(Destination):
                 for field in existing
             ]
         )
+
+    def _unified(self, files: Sequence[File]) -> pa.Schema:
+        return self._format.unify([(f.name, self._format.schema(self._input(f))) for f in files])
 
     def _waiting(self, ledger: Ledger, commit: Commit) -> list[Path]:
         """The staged files of a commit; one without rows where there would be none at all."""

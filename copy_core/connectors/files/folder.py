@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+import pyarrow as pa
 
 from copy_core.connectors.files.ledger import Ledger
 from copy_core.errors import ConfigError, TransientError
 
 _LONGEST_NAME = 255
 _TRIES = 50
+_LOOKS = 5
+Seen = TypeVar("Seen")
 
 
 class File(NamedTuple):
@@ -109,6 +114,35 @@ def folders(root: Path, counts: Callable[[str], bool]) -> list[str]:
     names = {PurePosixPath(f.name) for f in _walk(root, root)}
     chosen = [path for path in names if counts(path.name)]
     return sorted({str(p if len(p.parts) == 1 else p.parent) for p in chosen})
+
+
+def found(root: Path, file: File, use: Callable[[Path], Seen]) -> Seen:
+    """What `use` makes of a file where it lies: its commit may move it at any moment, once.
+
+    Raises:
+        FileNotFoundError: it is in neither place.
+    """
+    here = located(root, file.name)
+    for path in (here, root / file.waiting) if file.waiting else ():
+        with suppress(FileNotFoundError):
+            return use(path)
+    return use(here)
+
+
+def opened(root: Path, file: File) -> pa.NativeFile:
+    """A file to read, wherever it lies just now."""
+    return found(root, file, lambda path: pa.OSFile(str(path)))
+
+
+def settled(look: Callable[[], Seen]) -> Seen:
+    """What a look at files gives of which none went away meanwhile; looks again a few times."""
+    for _ in range(_LOOKS - 1):
+        try:
+            return look()
+        except TransientError as e:
+            if e.code != "file-moved":
+                raise
+    return look()
 
 
 def _walk(root: Path, folder: Path) -> Iterator[File]:

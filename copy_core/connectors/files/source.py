@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -35,8 +35,6 @@ _BATCH = 65_536
 _NAMED = 5
 # A part lists its files, and a row of a state holds half a million characters.
 _PART_FILES = 4_000
-_LOOKS = 5
-Seen = TypeVar("Seen")
 
 
 class LocalSource(Source):
@@ -68,14 +66,14 @@ class LocalSource(Source):
 
     def describe(self, name: str) -> TableInfo:
         with guarded(table=name):
-            return _settled(lambda: self._described(self._files(name), name))
+            return folder.settled(lambda: self._described(self._files(name), name))
 
     def newest(self, info: TableInfo, column: str, above: Watermark | None) -> Watermark | None:
-        return _settled(lambda: self._newest(info, column, above))
+        return folder.settled(lambda: self._newest(info, column, above))
 
     def count_nulls(self, info: TableInfo, column: str) -> int:
         where = pc.field(column).is_null()
-        return _settled(
+        return folder.settled(
             lambda: sum(int(b.column(0).null_count) for b in self._column(info, column, where))
         )
 
@@ -105,7 +103,7 @@ class LocalSource(Source):
     def read(self, part: Slice, batch_rows: int) -> Iterator[pa.RecordBatch]:
         with guarded(table=part.object):
             if part.range is None:
-                first, rest = _settled(lambda: self._begun(part, batch_rows))
+                first, rest = folder.settled(lambda: self._begun(part, batch_rows))
                 yield from first
                 yield from rest
             else:
@@ -199,32 +197,15 @@ class LocalSource(Source):
         )
 
     def _input(self, file: File) -> Input:
-        return Input(file.name, lambda: pa.OSFile(str(self._path(file))))
-
-    def _path(self, file: File) -> Path:
-        """Where the file lies: where its commit staged it until it has been moved."""
-        here = folder.located(self._root, file.name)
-        waiting = self._root / file.waiting
-        return waiting if file.waiting and not here.exists() and waiting.exists() else here
+        return Input(file.name, lambda: folder.opened(self._root, file))
 
     def _check_unchanged(self, file: File, planned: bool) -> None:
         try:
-            facts = self._path(file).stat()
+            facts = folder.found(self._root, file, Path.stat)
         except FileNotFoundError:
             raise _changed("went away", file, planned) from None
         if (facts.st_size, facts.st_mtime_ns) != (file.size, file.mtime):
             raise _changed("changed", file, planned)
-
-
-def _settled(look: Callable[[], Seen]) -> Seen:
-    """What a look at files gives of which none went away meanwhile; looks again a few times."""
-    for _ in range(_LOOKS - 1):
-        try:
-            return look()
-        except TransientError as e:
-            if e.code != "file-moved":
-                raise
-    return look()
 
 
 def _wanted(part: Slice, schema: pa.Schema, batch_rows: int, partial: bool) -> Wanted:
