@@ -170,12 +170,18 @@ class TableEntry(Settings):
 
     source: Name
     """Its name at the source."""
+    query: Name | None = None
+    """A query in the source's language whose rows are copied; `source` is then just its name."""
     destination: Name | None = None
     """Its name at the destination; the same when left out."""
     columns: list[Name | Column] | None = None
     """The columns to copy; all when left out."""
     filter: list[Condition] = []
     """Conditions that a row must meet to be copied."""
+    pre_copy_sql: list[Name] = []
+    """Statements that the destination runs before the rows appear, in the same transaction."""
+    post_copy_sql: list[Name] = []
+    """Statements that the destination runs after the rows appear, in the same transaction."""
 
 
 class JobFile(Settings):
@@ -209,6 +215,9 @@ class TableCopy(Definition):
     keys: tuple[str, ...]
     columns: tuple[Column, ...] | None
     filter: tuple[Condition, ...]
+    query: str = ""
+    pre_copy_sql: tuple[str, ...] = ()
+    post_copy_sql: tuple[str, ...] = ()
     drift: Drift
     nulls: NullPolicy
     lookback: Span | None
@@ -263,6 +272,9 @@ def _table(job: JobFile, entry: TableEntry) -> TableCopy:
             "destination": entry.destination or entry.source,
             "columns": columns,
             "filter": entry.filter,
+            "query": entry.query or "",
+            "pre_copy_sql": entry.pre_copy_sql,
+            "post_copy_sql": entry.post_copy_sql,
             "keys": settings["keys"] or (),
             "audit": settings["audit"] or {},
         }

@@ -27,8 +27,9 @@ CONNECTIONS = "connections"
 """The name, before its ending, of the file with connections beside job files."""
 
 _OPTIONS = {
-    get_args(options.model_fields["type"].annotation)[0]: options
+    name: options
     for options in get_args(get_args(Connection)[0])
+    for name in get_args(options.model_fields["type"].annotation)
 }
 
 

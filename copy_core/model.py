@@ -31,6 +31,7 @@ class Slice(Record):
         filter: conditions that a row must meet as well.
         range: the connector's own description of the part; None reads the whole window.
         snapshot: the source's version that was pinned at plan time, where it has versions.
+        query: the query whose rows these are; "" when `object` is a table.
     """
 
     object: str
@@ -39,6 +40,7 @@ class Slice(Record):
     filter: tuple[Condition, ...] = ()
     range: JsonDict | None = None
     snapshot: str | None = None
+    query: str = ""
 
 
 class Target(Record):
@@ -55,6 +57,9 @@ class Target(Record):
         order_by: the column at the destination that tells the newest row of a key; "" if none.
         drift: the drift policy.
         truncate: whether an upsert first removes every row that is there.
+        lengths: how long the values of a column of text or bytes may be, as in `TableInfo`.
+        pre_copy_sql: statements to run in the publishing transaction, before rows become visible.
+        post_copy_sql: likewise, after that.
     """
 
     job: str
@@ -67,6 +72,9 @@ class Target(Record):
     order_by: str = ""
     drift: Literal["evolve", "ignore", "fail"] = "evolve"
     truncate: bool = False
+    lengths: dict[str, int] = {}
+    pre_copy_sql: tuple[str, ...] = ()
+    post_copy_sql: tuple[str, ...] = ()
 
 
 class Staged(Record):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from copy_core.errors import ConfigError
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from copy_core.state.tables import LoadType, TableState
 
 ROWS_PER_PART = 1_000_000
-"""Rows that one part is meant to hold: minutes of work at the slowest rates that were measured."""
+BYTES_PER_PART = 1 << 30
+"""What one part is meant to hold: minutes of work at the slowest rates that were measured."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ def check_offered(
     """Holds a definition, and a reset that truncates, against what the two connectors offer.
 
     Raises:
-        ConfigError: the destination lacks the write mode, or the source incremental copies.
+        ConfigError: the destination lacks the write mode or SQL, the source incremental copies or
+            queries.
     """
     if state.truncate and "overwrite" not in destination.modes:
         raise ConfigError(
@@ -77,19 +79,32 @@ def check_offered(
             fix="Use `mode: full`",
             code="mode-not-offered",
         )
+    if table.query and not source.queries:
+        raise ConfigError(
+            "the source does not take queries",
+            fix="Leave `query` out, and name a table or view in `source`",
+            code="query-not-offered",
+        )
+    if (table.pre_copy_sql or table.post_copy_sql) and not destination.runs_sql:
+        raise ConfigError(
+            "the destination does not run SQL statements",
+            fix="Leave `pre_copy_sql` and `post_copy_sql` out",
+            code="sql-not-offered",
+        )
 
 
 def check_unchanged(table: TableCopy, state: TableState) -> None:
     """Refuses to go on from a watermark that belongs to another definition.
 
     Raises:
-        ConfigError: the incremental column, the filter or the destination changed since the load.
+        ConfigError: the incremental column, filter, query or destination changed since the load.
     """
     if table.mode == "full" or not state.loaded:
         return
     for what, was, now in (
         ("incremental column", state.incremental_column, table.incremental_column or ""),
         ("filter", _text(state.filter), _text(table.filter)),
+        ("query", state.query, table.query),
         ("destination", state.destination, table.destination),
     ):
         if was != now:
@@ -187,6 +202,7 @@ def adopt(table: TableCopy, state: TableState, ledger: Published | None) -> Tabl
                 "truncate": False,
                 "incremental_column": table.incremental_column or "",
                 "filter": table.filter,
+                "query": table.query,
                 "destination": table.destination,
             }
         return state.model_copy(update=update)
@@ -250,6 +266,13 @@ def make_plan(
         order_by=destination_name(columns, order_by) if order_by in copied else "",
         drift=table.drift,
         truncate=state.truncate and table.write == "upsert",
+        lengths={
+            column.rename or column.name: info.lengths[column.name]
+            for column in columns
+            if column.name in info.lengths and not column.cast
+        },
+        pre_copy_sql=table.pre_copy_sql,
+        post_copy_sql=table.post_copy_sql,
     )
     first = window is None or not state.loaded
     read = tuple(column.name for column in columns)
@@ -262,23 +285,29 @@ def make_plan(
             window=window,
             filter=table.filter,
             snapshot=info.snapshot,
+            query=info.query,
         ),
         columns=columns,
         keys=keys if table.write == "upsert" else (),
         target=target,
         load_type="full" if first else "incremental",
-        parts=_part_count(table.parts, info.rows, first=first),
+        parts=_part_count(table.parts, info, first=first),
         info=info,
         nulls=nulls,
     )
 
 
-def _part_count(asked: int | None, rows: int | None, *, first: bool) -> int:
+def sized(plan: Plan, rows: int | None) -> Plan:
+    """The plan of an increment of about `rows` rows, in as many parts as that takes."""
+    return replace(plan, parts=max(1, -(-(rows or 0) // ROWS_PER_PART)))
+
+
+def _part_count(asked: int | None, info: TableInfo, *, first: bool) -> int:
     """As many parts as the job asks for; else by the table's size, and one for an increment,
     whose size nobody knows yet and which is small as a rule.
     """
     if asked is not None:
         return asked
-    if not first or rows is None:
+    if not first:
         return 1
-    return max(1, -(-rows // ROWS_PER_PART))
+    return max(1, -(-(info.rows or 0) // ROWS_PER_PART), -(-(info.bytes or 0) // BYTES_PER_PART))

@@ -64,7 +64,7 @@ def survey(
         # What it staged is cleared away with the commit of the plan that takes its place.
         state = state.model_copy(update={"pending": None})
     planning.check_unchanged(table, state)
-    info = source.describe(table.source)
+    info = source.describe(table.source, table.query)
     planning.check_copyable(table, info)
     if table.mode == "full":
         state = _adopt(job, table, state, destination)
@@ -86,6 +86,8 @@ def survey(
         state = adopted
     nulls = _nulls(table, info, window, source)
     plan = planning.make_plan(job, table, info, state, window, nulls=nulls)
+    if plan.load_type == "incremental" and table.parts is None:
+        plan = planning.sized(plan, source.estimate(info, plan.whole))
     return Survey(state=state, plan=plan)
 
 

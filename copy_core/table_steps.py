@@ -217,6 +217,7 @@ class TableSteps:
             incremental_column=(definition.incremental_column or "") if incremental else "",
             keys=pending.keys if incremental else (),
             filter=definition.filter,
+            query=definition.query,
             destination=definition.destination,
             leftover=pending.target,
             owner=state.owner,

@@ -72,6 +72,7 @@ def _table(opened: Opened, name: str, source: Source, destination: Destination) 
         "rows_skipped_null": 0,
         "parts_planned": 0,
         "parts": [],
+        "remarks": [],
         "error": None,
     }
     try:
@@ -97,6 +98,7 @@ def _planned(found: Survey, source: Source) -> JsonDict:
         "rows_skipped_null": plan.nulls,
         "parts_planned": len(slices),
         "parts": _parts(dict(enumerate(slices)), source),
+        "remarks": list(plan.info.remarks),
     }
 
 
@@ -150,6 +152,8 @@ def _lines(table: JsonDict) -> Iterator[str]:
         yield f"    part {part['part']}: {part['predicate'] or 'every row'}"
     if len(parts) > _PARTS_SHOWN:
         yield f"    and {len(parts) - _PARTS_SHOWN} more parts: --json shows all"
+    for remark in table["remarks"]:
+        yield f"    {remark}"
 
 
 def _head(table: JsonDict) -> str:

@@ -29,10 +29,12 @@ class SourceCapabilities:
     Attributes:
         incremental: it finds the newest value of a column and reads a window of it.
         splits: it reads one window in several parts at the same time.
+        queries: it reads the result of a query in its own language as if that were a table.
     """
 
     incremental: bool = True
     splits: bool = False
+    queries: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,13 @@ class DestinationCapabilities:
         modes: the write modes it offers.
         parallel_stage: several parts of one table may be staged at the same time.
         counts_files: what it publishes is counted in files as well as rows.
+        runs_sql: it runs a job's own statements in the transaction that publishes.
     """
 
     modes: frozenset[WriteMode]
     parallel_stage: bool = True
     counts_files: bool = False
+    runs_sql: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,17 +64,26 @@ class TableInfo:
         uncopyable: the columns that no canonical type stands for, and why; not in `schema`.
         keys: its primary key; empty when it has none.
         rows: how many rows it has, roughly; None when that is not cheap to know.
+        bytes: how large it is, roughly; None likewise.
         watermarks: the kind of each column that may serve as incremental column.
         snapshot: the version that was looked at, where the source has versions.
+        lengths: how long the values of a column of text (characters) or bytes may be, where the
+            source bounds them.
+        query: the query that stands for the table; "" when it is one.
+        remarks: what people should know of how it will be read, a sentence each.
     """
 
     object: str
     schema: pa.Schema
     keys: tuple[str, ...] = ()
     rows: int | None = None
+    bytes: int | None = None
     watermarks: Mapping[str, Kind] = field(default_factory=dict)
     snapshot: str | None = None
     uncopyable: Mapping[str, str] = field(default_factory=dict)
+    lengths: Mapping[str, int] = field(default_factory=dict)
+    query: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 class Source(ABC):
@@ -83,8 +96,13 @@ class Source(ABC):
         """The names of what can be read, sorted."""
 
     @abstractmethod
-    def describe(self, name: str) -> TableInfo:
+    def describe(self, name: str, query: str = "") -> TableInfo:
         """Looks at a table.
+
+        Args:
+            name: its name.
+            query: a query that stands for it, `name` being what people call that; only given
+                where `capabilities.queries` says so.
 
         Raises:
             ConfigError: there is no such table (`code="table-missing"`, the message names near
@@ -114,6 +132,11 @@ class Source(ABC):
         """The exact condition that `read` will use for `part`, as people would write it for this
         source, values included; "" when every row is read.
         """
+
+    def estimate(self, info: TableInfo, whole: Slice) -> int | None:
+        """How many rows `whole` holds, roughly; None where that is not cheap to know."""
+        del info, whole
+        return None
 
     def split(self, info: TableInfo, whole: Slice, parts: int) -> list[Slice]:
         """Cuts `whole` into about `parts` slices that together hold each of its rows once, also if

@@ -119,7 +119,8 @@ class MemorySource(Source):
         with self._store.lock:
             return sorted(self._store.tables)
 
-    def describe(self, name: str) -> TableInfo:
+    def describe(self, name: str, query: str = "") -> TableInfo:
+        del query
         stored = self._stored(name)
         schema, uncopyable = copyable(stored.rows.schema)
         return TableInfo(

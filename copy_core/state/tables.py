@@ -68,6 +68,7 @@ class TableState(Record):
         incremental_column: the column that `watermark` is a value of; "" for full copies.
         keys: the key columns at the source that rows were merged by; empty when not known.
         filter: the conditions that the copied rows met.
+        query: the query whose rows were copied; "" for a table's own.
         destination: the table's name at the destination.
         pending: the window under way.
         leftover: the last commit, if what was staged for it may still lie about.
@@ -83,6 +84,7 @@ class TableState(Record):
     incremental_column: str = ""
     keys: tuple[str, ...] = ()
     filter: tuple[Condition, ...] = ()
+    query: str = ""
     destination: str = ""
     pending: Pending | None = None
     leftover: Target | None = None

@@ -63,9 +63,9 @@ class ToldSource(LocalSource):
         self._rig = rig
         super().__init__(rig.options)
 
-    def describe(self, name: str) -> TableInfo:
+    def describe(self, name: str, query: str = "") -> TableInfo:
         super().__init__(self._rig.options)
-        return super().describe(name)
+        return super().describe(name, query)
 
 
 class TextSourceRig(FilesSourceRig):

@@ -109,9 +109,9 @@ class NewestLast(MemorySource):
 
     seen: pa.Table
 
-    def describe(self, name: str) -> TableInfo:
+    def describe(self, name: str, query: str = "") -> TableInfo:
         NewestLast.seen = self._rows(name)
-        return super().describe(name)
+        return super().describe(name, query)
 
     def read(self, part: Slice, batch_rows: int) -> Iterator[pa.RecordBatch]:
         now = self._store.tables[part.object]

@@ -36,7 +36,8 @@ class DeltaSource(Source):
     def objects(self) -> list[str]:
         return self._lake.tables()
 
-    def describe(self, name: str) -> TableInfo:
+    def describe(self, name: str, query: str = "") -> TableInfo:
+        del query
         scan = self._scan(name, None)
         return TableInfo(
             object=name,

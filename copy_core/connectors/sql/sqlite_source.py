@@ -51,7 +51,8 @@ class SqliteSource(Source):
     def objects(self) -> list[str]:
         return catalog.table_names(self._db)
 
-    def describe(self, name: str) -> TableInfo:
+    def describe(self, name: str, query: str = "") -> TableInfo:
+        del query
         table = self._table(name)
         return TableInfo(
             object=name,
