@@ -26,6 +26,7 @@ Operator = Literal["=", "!=", "<", "<=", ">", ">=", "in", "is null", "is not nul
 Scalar = str | int | float | bool
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+Statement = Annotated[str, Field(min_length=1, max_length=100_000)]
 JOB_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"
 JobName = Annotated[str, Field(pattern=JOB_NAME)]
 
@@ -170,7 +171,7 @@ class TableEntry(Settings):
 
     source: Name
     """Its name at the source."""
-    query: Name | None = None
+    query: Statement | None = None
     """A query in the source's language whose rows are copied; `source` is then just its name."""
     destination: Name | None = None
     """Its name at the destination; the same when left out."""
@@ -178,9 +179,9 @@ class TableEntry(Settings):
     """The columns to copy; all when left out."""
     filter: list[Condition] = []
     """Conditions that a row must meet to be copied."""
-    pre_copy_sql: list[Name] = []
+    pre_copy_sql: list[Statement] = []
     """Statements that the destination runs before the rows appear, in the same transaction."""
-    post_copy_sql: list[Name] = []
+    post_copy_sql: list[Statement] = []
     """Statements that the destination runs after the rows appear, in the same transaction."""
 
 

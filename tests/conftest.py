@@ -24,6 +24,13 @@ _root = pytest.StashKey[Path]()
 _session = pytest.StashKey[ExitStack]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let golden files be written."""
+    parser.addoption(
+        "--update-golden", action="store_true", help="write the golden files anew (tests/golden)"
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Open the session of servers in the controller; its workers join it."""
     if hasattr(config, "workerinput"):

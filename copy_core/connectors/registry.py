@@ -32,6 +32,10 @@ CONNECTORS: dict[str, Entry] = {
     "sqlite": Entry("sql.sqlite", "SqliteSource", "SqliteDestination"),
     "local": Entry("files.local", "LocalSource", "LocalDestination"),
     "delta": Entry("delta", "DeltaSource", "DeltaDestination"),
+    **{
+        flavour: Entry("sql.mssql", "MssqlSource", "MssqlDestination")
+        for flavour in ("sql_server", "azure_sql", "azure_sql_mi", "rds_sql_server")
+    },
 }
 
 

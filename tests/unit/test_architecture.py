@@ -13,7 +13,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MODULES = sorted([ROOT / "function_app.py", *ROOT.glob("copy_core/**/*.py")])
 PURE = ("plan", "watermark", "mapping", "schema", "flow", "model", "job", "tally", "errors")
-SDKS = ("azure", "deltalake", "adbc_driver_sqlite", "adbc_driver_manager", "boto3", "pyodbc")
+SDKS = (
+    *("azure", "deltalake", "adbc_driver_sqlite", "adbc_driver_manager"),
+    *("boto3", "pyodbc", "mssql_python", "mssql_py_core", "mssql_python_odbc"),
+)
 LONGEST = 450
 
 
@@ -50,6 +53,7 @@ def test_a_vendor_sdk_is_imported_by_its_connector_alone(sdk: str) -> None:
 
 
 STATE, JOBS = "copy_core/state/azure_tables.py", "copy_core/service/jobs_blob.py"
+LOGIN = "copy_core/connectors/sql/mssql/login.py"
 
 
 @pytest.mark.parametrize(
@@ -57,8 +61,8 @@ STATE, JOBS = "copy_core/state/azure_tables.py", "copy_core/service/jobs_blob.py
     [
         ("azure.data", {STATE}),
         ("azure.storage", {JOBS}),
-        ("azure.identity", {STATE, JOBS}),
-        ("azure.core", {STATE, JOBS, "copy_core/azure_errors.py"}),
+        ("azure.identity", {STATE, JOBS, LOGIN}),
+        ("azure.core", {STATE, JOBS, LOGIN, "copy_core/azure_errors.py"}),
         ("copy_core.azure_errors", {STATE, JOBS}),
     ],
 )

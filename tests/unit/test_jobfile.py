@@ -226,12 +226,16 @@ def test_problems_of_both_files_come_at_once(folder: Path) -> None:
             "{type: 5}",
             (
                 "4:28: connections.shop.type: there is no such type of connection;"
-                " known: delta, local, memory, sqlite"
+                " known: azure_sql, azure_sql_mi, delta, local, memory, rds_sql_server, sql_server,"
+                " sqlite"
             ),
         ),
         (
             "{path: x}",
-            "4:21: connections.shop.type: is missing; known: delta, local, memory, sqlite",
+            (
+                "4:21: connections.shop.type: is missing; known: azure_sql, azure_sql_mi, delta,"
+                " local, memory, rds_sql_server, sql_server, sqlite"
+            ),
         ),
         ("text", "4:21: connections.shop: must be a mapping with a type"),
         (

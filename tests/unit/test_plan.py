@@ -136,8 +136,9 @@ def test_how_long_values_may_be_is_told_under_their_new_name() -> None:
 
 
 def test_a_query_stands_for_the_table() -> None:
-    found = plan(query="SELECT 1")
-    assert (found.whole.object, found.whole.query) == ("orders", "SELECT 1")
+    query = f"SELECT {', '.join(map(str, range(1000)))}"
+    found = plan(query=query)
+    assert (found.whole.object, found.whole.query) == ("orders", query)
 
 
 def test_statements_go_with_the_commit() -> None:

@@ -1,0 +1,78 @@
+"""Which staged value goes into which column of the target. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from copy_core.connectors.sql.mssql.layout import arrival, folding
+from copy_core.connectors.sql.mssql.names import quote
+from copy_core.errors import TerminalError
+
+if TYPE_CHECKING:
+    from copy_core.connectors.sql.mssql.catalog import Table
+
+
+class Filling:
+    """Fills a table's columns from staging tables.
+
+    Args:
+        table: the table.
+        collation: the database's, by which names are compared.
+    """
+
+    def __init__(self, table: Table, collation: str) -> None:
+        self.table = table
+        self._fold = folding(collation)
+        self._columns = {self._fold(c.name): c for c in table.columns}
+
+    @property
+    def identity(self) -> str:
+        """The identity column; "" when there is none."""
+        return next((c.name for c in self.table.columns if c.identity), "")
+
+    def values(self, staged: Sequence[str]) -> dict[str, str]:
+        """For each column that staged rows fill, the expression of its value.
+
+        Args:
+            staged: the columns of the staging table, which is `s` in expressions.
+
+        Raises:
+            TerminalError: the table has lost a column.
+        """
+        found = {}
+        for name in staged:
+            column = self._columns.get(self._fold(name))
+            if column is None:
+                raise TerminalError(
+                    "the column was taken from the destination while its rows were copied",
+                    fix="Run the job again",
+                    code="column-missing",
+                    column=name,
+                )
+            if column.writable:
+                found[column.name] = arrival(column, f"s.{quote(name)}")
+        return found
+
+    def staged(self, name: str, columns: Sequence[str]) -> str:
+        """The staged column that a job calls by `name`."""
+        return next(c for c in columns if self._fold(c) == self._fold(name))
+
+    def own(self, name: str) -> str:
+        """The table's spelling of a column that a job calls by `name`."""
+        return self._columns[self._fold(name)].name
+
+
+def same_count(there: int, wanted: int) -> None:
+    """Refuses to publish another number of rows than were staged.
+
+    Raises:
+        TerminalError: they differ.
+    """
+    if there != wanted:
+        raise TerminalError(
+            f"{wanted} rows were staged, but {there} would be published",
+            fix="Look for a trigger or an index with IGNORE_DUP_KEY that drops rows, and for other"
+            " writers to the staging tables; nothing was changed",
+            code="count-mismatch",
+        )

@@ -1,0 +1,211 @@
+"""How the columns that arrive lie in staging tables, and go from there into the target. Pure."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from copy_core.connectors.sql.mssql.names import quote
+from copy_core.connectors.sql.mssql.types import declare
+from copy_core.errors import ConfigError
+from copy_core.schema import reconcile, schema_from_json
+
+if TYPE_CHECKING:
+    from copy_core.connectors.sql.mssql.catalog import Table, TableColumn
+    from copy_core.model import Target
+
+KEY_COLLATION = "Latin1_General_100_BIN2"
+"""The collation of text in the key of a created table. Systems that rows come from tell upper and
+lower case apart, and an upsert by a collation that does not would merge their rows."""
+
+# Wider than the types that rows are read as: so are the created columns (see `types`).
+_STORED = {
+    pa.int8(): pa.int16(),
+    pa.uint16(): pa.int32(),
+    pa.uint32(): pa.int64(),
+    pa.uint64(): pa.decimal128(20, 0),
+}
+
+# What bulk copy does not take, or takes without looking, waits as the text or bytes it arrived as.
+_STAGED_AS = {
+    "text": "varchar(max)",
+    "ntext": "nvarchar(max)",
+    "image": "varbinary(max)",
+    "xml": "nvarchar(max)",
+    "json": "nvarchar(max)",
+    "vector": "nvarchar(max)",
+    "sql_variant": "nvarchar(4000)",
+    "hierarchyid": "nvarchar(4000)",
+    "geometry": "varbinary(max)",
+    "geography": "varbinary(max)",
+    "rowversion": "varbinary(8)",
+}
+_ISO_TIME = "nvarchar(40)"
+
+# Well-known binary has no reference system of its own: these are the defaults of the two types.
+_PUBLISHED_AS = {
+    "xml": "CAST({0} AS xml)",
+    "hierarchyid": "CAST({0} AS hierarchyid)",
+    "geometry": "geometry::STGeomFromWKB({0}, 0)",
+    "geography": "geography::STGeomFromWKB({0}, 4326)",
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where arriving columns go.
+
+    Attributes:
+        schema: the columns to stage, in the table's types.
+        added: the columns that the table lacks and is to get.
+        staged: the definitions of the staging table's columns, all of which may be null.
+    """
+
+    schema: pa.Schema
+    added: tuple[pa.Field, ...]
+    staged: tuple[str, ...]
+
+
+def arrange(target: Target, table: Table | None, collation: str) -> Layout:
+    """Holds what arrives against the table.
+
+    Args:
+        target: what arrives.
+        table: the destination table as it is now; None when there is none.
+        collation: the database's.
+
+    Raises:
+        ConfigError: the rows cannot be written there.
+    """
+    incoming = schema_from_json(target.columns)
+    fold = folding(collation)
+    spelled = _spelled(incoming, fold)
+    if table is None:
+        fields = [f.with_type(stored(f.type)) for f in incoming]
+        return Layout(pa.schema(fields), (), tuple(f"{_created(f, target)} NULL" for f in fields))
+    columns = {spelled[fold(c.name)]: c for c in table.columns if fold(c.name) in spelled}
+    _check_writable(table, columns.values())
+    existing = []
+    for c in table.columns:
+        name = spelled.get(fold(c.name), c.name)
+        if c.writable:
+            # Of a column that is not written, only whether it is required matters.
+            kind = c.canonical if name in columns else pa.string()
+            existing.append(pa.field(name, kind, not c.required))
+    filled = {name for name, c in columns.items() if not c.writable}
+    arriving = pa.schema([f for f in incoming if f.name not in filled])
+    schema, added = reconcile(pa.schema(existing), arriving, target.drift)
+    added = [f.with_type(stored(f.type)) for f in added]
+    fields = [*(f for f in schema if f.name in columns), *added]
+    staged = [_alike(f.name, columns[f.name]) for f in fields if f.name in columns]
+    staged += [_created(f, target) for f in added]
+    if target.order_by in filled:
+        # The server fills this column, but what it was at the source orders the rows of a key.
+        order = incoming.field(target.order_by)
+        fields.append(order.with_type(stored(order.type)))
+        staged.append(_created(fields[-1], target))
+    return Layout(pa.schema(fields), tuple(added), tuple(f"{column} NULL" for column in staged))
+
+
+def stored(of: pa.DataType) -> pa.DataType:
+    """The type that a column created for `of` is read as."""
+    return _STORED.get(of, of)
+
+
+def definition(field: pa.Field, target: Target) -> str:
+    """A column of a created table: its name, type, collation and nullability."""
+    required = not field.nullable or _is_key(field, target)
+    return f"{_created(field, target)} {'NOT NULL' if required else 'NULL'}"
+
+
+def arrival(column: TableColumn, staged: str) -> str:
+    """The value of a target's column, made of a staged one."""
+    return _PUBLISHED_AS.get(column.type.name, "{0}").format(staged)
+
+
+def folding(collation: str) -> Callable[[str], str]:
+    """The form in which a database of a collation compares names, as near as the collation's name
+    tells; where that is not near enough, the server refuses by itself.
+
+    The words of a collation's name: https://learn.microsoft.com/sql/t-sql/statements/windows-collation-name-transact-sql.
+    """
+    words = collation.upper().split("_")
+
+    def fold(name: str) -> str:
+        name = name.rstrip(" ")
+        if "CI" in words:
+            name = name.casefold()
+        if "AI" in words:
+            name = "".join(
+                c for c in unicodedata.normalize("NFD", name) if not unicodedata.combining(c)
+            )
+        return name
+
+    return fold
+
+
+def _spelled(schema: pa.Schema, fold: Callable[[str], str]) -> dict[str, str]:
+    """The arriving names by the form in which they are compared."""
+    seen: dict[str, str] = {}
+    for name in schema.names:
+        quote(name)
+        other = seen.setdefault(fold(name), name)
+        if other is not name:
+            raise ConfigError(
+                f"the database does not tell the columns {other} and {name} apart",
+                fix="Give one of them another name with `rename`",
+                code="ambiguous-column",
+                column=name,
+            )
+    return seen
+
+
+def _check_writable(table: Table, arriving: Iterable[TableColumn]) -> None:
+    """Refuses what rows cannot be published into, all or none."""
+    if table.instead_of:
+        raise ConfigError(
+            "an INSTEAD OF trigger of the destination decides what becomes of its rows",
+            fix="Copy into another table, or disable the trigger",
+            code="instead-of-trigger",
+        )
+    if table.memory_optimized:
+        raise ConfigError(
+            "the destination is memory-optimized, and such a table takes no part in a transaction"
+            " like the one that publishes",
+            fix="Copy into a table on disk",
+            code="memory-optimized",
+        )
+    for column in arriving:
+        if column.encrypted:
+            raise ConfigError(
+                "the destination's column is always encrypted, and the key to it is not ours",
+                fix="Leave the column out with `columns`",
+                code="encrypted-column",
+                column=column.name,
+            )
+
+
+def _alike(name: str, column: TableColumn) -> str:
+    """A staging column for a column of the target."""
+    kind = _STAGED_AS.get(column.type.name, column.type.text)
+    if pa.types.is_string(column.canonical) and column.type.fine:
+        kind = _ISO_TIME
+    text = kind.partition("(")[0].endswith("char")
+    collate = f" COLLATE {column.collation}" if text and column.collation else ""
+    return f"{quote(name)} {kind}{collate}"
+
+
+def _created(field: pa.Field, target: Target) -> str:
+    """The name, type and collation of a column that is yet to be created."""
+    key = _is_key(field, target)
+    kind = declare(field.type, target.lengths.get(field.name), key=key)
+    collate = f" COLLATE {KEY_COLLATION}" if key and pa.types.is_string(field.type) else ""
+    return f"{quote(field.name)} {kind}{collate}"
+
+
+def _is_key(field: pa.Field, target: Target) -> bool:
+    return target.write == "upsert" and field.name in target.keys

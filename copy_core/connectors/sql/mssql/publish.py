@@ -1,0 +1,144 @@
+"""Makes staged rows visible in SQL Server, and records it, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from copy_core.connectors.sql.mssql import (
+    catalog,
+    ledger,
+    lock,
+    staging,
+    statements,
+    target_table,
+    upsert,
+)
+from copy_core.connectors.sql.mssql.filling import Filling, same_count
+from copy_core.connectors.sql.mssql.layout import arrange
+from copy_core.connectors.sql.mssql.ledger import Ledger
+from copy_core.errors import ConflictError, CopyJobError, TerminalError
+
+if TYPE_CHECKING:
+    from copy_core.connectors.sql.mssql.catalog import Table
+    from copy_core.connectors.sql.mssql.db import Database
+    from copy_core.connectors.sql.mssql.names import ObjectName
+    from copy_core.connectors.sql.mssql.staging import StagedTable
+    from copy_core.model import Commit, Published, Target
+
+
+def publish(db: Database, commit: Commit) -> Published:
+    """See `Destination.publish`."""
+    try:
+        return _publish(db, commit)
+    except CopyJobError as e:
+        raise e.at(table=commit.target.object) from None
+
+
+def _publish(db: Database, commit: Commit) -> Published:
+    target = commit.target
+    name = target_table.named(db, target.object)
+    ledger.ensure(db, name.schema)
+    with db.transaction():
+        lock.take(db, name)
+        table = catalog.find_table(db, name, db.options.seventh_digit)
+        if table and (done := _known(Ledger(db, target.job, target.table, table.name), target)):
+            return done
+        staged = staging.find(db, target, name.schema, commit.staged)
+        if target.pre_copy_sql:
+            _run(db, "pre_copy_sql", target.pre_copy_sql)
+            _check_transaction(db, name)
+            table = catalog.find_table(db, name, db.options.seventh_digit)
+        known = table is not None
+        table = _shape(db, target, name, table)
+        superseded = _write(db, target, table, staged, known=known)
+        book = Ledger(db, target.job, target.table, table.name)
+        if not known:
+            # A dropped table takes its history with it: what it held has to be copied again.
+            book.forget()
+        done = commit.published(
+            rows=commit.rows - superseded,
+            superseded=superseded,
+            bytes=sum(part.bytes for part in commit.staged),
+        )
+        book.record(done)
+        # After the record: a statement that ends the transaction ends it with both.
+        _run(db, "post_copy_sql", target.post_copy_sql)
+    return done
+
+
+def _known(book: Ledger, target: Target) -> Published | None:
+    """The ledger's record of the target's sequence; None when that is yet to come."""
+    found = book.reached(target.sequence)
+    if found is None or found.sequence == target.sequence:
+        return found
+    raise ConflictError(
+        f"the destination is at sequence {found.sequence} already, beyond {target.sequence}",
+        fix="Reset the table, or look for another copy of this job that writes to it",
+        code="ledger-ahead",
+    )
+
+
+def _run(db: Database, setting: str, given: Sequence[str]) -> None:
+    """Runs a job's own statements."""
+    for number, statement in enumerate(given, 1):
+        try:
+            db.run_strange(statement)
+        except CopyJobError as e:
+            raise e.at(statement=f"{setting} {number}") from None
+
+
+def _check_transaction(db: Database, name: ObjectName) -> None:
+    if not lock.held(db, name):
+        raise TerminalError(
+            "a statement of pre_copy_sql ended the transaction that publishes; no row was copied",
+            fix="Leave COMMIT and ROLLBACK out of `pre_copy_sql`, and what calls them",
+            code="transaction-ended",
+        )
+
+
+def _shape(db: Database, target: Target, name: ObjectName, table: Table | None) -> Table:
+    """The table as the rows need it: created, or grown, where it is not yet so."""
+    layout = arrange(target, table, db.server.collation)
+    if table is None:
+        target_table.create(db, name, layout, target)
+    elif layout.added:
+        target_table.grow(db, name, layout.added, target)
+    else:
+        return table
+    made = catalog.find_table(db, name, db.options.seventh_digit)
+    if made is None:
+        raise TerminalError(
+            "the table was created and cannot be seen",
+            fix="Grant the login VIEW DEFINITION on its schema",
+            code="not-visible",
+        )
+    return made
+
+
+def _write(
+    db: Database, target: Target, table: Table, staged: Sequence[StagedTable], *, known: bool
+) -> int:
+    """Moves the staged rows into the table; returns how many were superseded."""
+    cleared = known and (target.write == "overwrite" or target.truncate)
+    if cleared:
+        _clear(db, table.name)
+    filling = Filling(table, db.server.collation)
+    ours = cleared or not known
+    if target.write == "upsert":
+        return upsert.write(db, target, filling, staged, ours=ours)
+    alone = ours or (bool(staged) and bool(db.value(statements.is_empty(table.name))))
+    for part in staged:
+        values = filling.values(part.columns)
+        identity = filling.identity in values
+        inserted = db.value(
+            statements.insert(table.name, part.name, values, alone=alone, identity=identity)
+        )
+        same_count(inserted, part.rows)
+    return 0
+
+
+def _clear(db: Database, name: ObjectName) -> None:
+    """Removes every row, so that readers see the old rows or wait, and never an empty table."""
+    versions = db.server.read_committed_snapshot or db.server.snapshot
+    db.run(statements.delete(name) if versions else statements.truncate(name))

@@ -1,0 +1,105 @@
+"""The rows of a query as Arrow batches, through a connection of their own."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Generator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from copy_core.connectors.sql.mssql import login
+from copy_core.connectors.sql.mssql.faults import FAILURES, translate
+
+if TYPE_CHECKING:
+    from copy_core.connectors.options import MssqlOptions
+    from copy_core.connectors.sql.text import Sql
+
+
+def stream(
+    options: MssqlOptions, sql: Sql, batch_rows: int, *, snapshot: bool
+) -> Generator[pa.RecordBatch]:
+    """Yields the rows of a query as the driver types them; nothing when there is no row.
+
+    Args:
+        options: the connection, secrets resolved.
+        sql: one SELECT, which is one transaction of its own.
+        batch_rows: how many rows a batch has; the last may have fewer.
+        snapshot: whether it sees the database as of its first look, whatever others commit.
+
+    Raises:
+        CopyJobError: as `login.direct`, and for what the query meets.
+    """
+    with closing(login.direct(options)) as connection:
+        try:
+            cursor = connection.cursor()
+            if snapshot:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL SNAPSHOT")
+            cursor.execute(sql.text, *sql.values)
+            # Not `arrow_reader`: it ends its rows early, without an error, when it is collected.
+            while (batch := cursor.arrow_batch(batch_rows)).num_rows:
+                yield batch
+        except FAILURES as e:
+            raise translate(e) from e
+
+
+def stream_rows(
+    options: MssqlOptions, sql: Sql, batch_bytes: int, *, snapshot: bool
+) -> Generator[pa.RecordBatch]:
+    """Yields the same rows, fetched one at a time through pyodbc.
+
+    For values too large to fetch many at once. mssql-python could fetch them so too, but holds the
+    interpreter while it waits for such a value, and with it every other thread of the process.
+
+    Args:
+        options: the connection, secrets resolved.
+        sql: one SELECT that may stand in a FROM, which is one transaction of its own.
+        batch_bytes: a batch is full with the row that brings it to this size.
+        snapshot: whether it sees the database as of its first look, whatever others commit.
+
+    Raises:
+        CopyJobError: as `login.odbc`, and for what the query meets.
+    """
+    none = "SELECT * FROM (" + sql + ") AS rows_of WHERE 1 = 0"
+    with closing(login.direct(options)) as direct:
+        try:
+            schema = direct.cursor().execute(none.text, *none.values).arrow_batch(0).schema
+        except FAILURES as e:
+            raise translate(e) from e
+    with closing(login.odbc(options)) as connection:
+        connection.add_output_converter(_DATETIMEOFFSET, _instant)
+        try:
+            cursor = connection.cursor()
+            if snapshot:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL SNAPSHOT")
+            held: list[tuple[Any, ...]] = []
+            size = 0
+            for row in cursor.execute(sql.text, *sql.values):
+                held.append(tuple(row))
+                size += sum(len(v) for v in row if isinstance(v, str | bytes))
+                if size >= batch_bytes:
+                    yield _batch(held, schema)
+                    held, size = [], 0
+            if held:
+                yield _batch(held, schema)
+        except FAILURES as e:
+            raise translate(e) from e
+
+
+# SQL_SS_TIMESTAMPOFFSET: year to second, nanoseconds, and the zone's hours and minutes.
+_DATETIMEOFFSET = -155
+_LAYOUT = struct.Struct("<6hI2h")
+
+
+def _instant(value: bytes) -> datetime:
+    year, month, day, hour, minute, second, fraction, ahead, and_minutes = _LAYOUT.unpack(value)
+    zone = timezone(timedelta(hours=ahead, minutes=and_minutes))
+    return datetime(year, month, day, hour, minute, second, fraction // 1000, zone).astimezone(UTC)
+
+
+def _batch(rows: list[tuple[Any, ...]], schema: pa.Schema) -> pa.RecordBatch:
+    columns = zip(*rows, strict=True)
+    arrays = [pa.array(c, field.type) for c, field in zip(columns, schema, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)

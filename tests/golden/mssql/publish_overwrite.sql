@@ -1,0 +1,1 @@
+DELETE FROM [sales].[order details] WITH (TABLOCKX);

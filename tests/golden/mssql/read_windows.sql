@@ -1,0 +1,14 @@
+SELECT * FROM [sales].[order details] WHERE [changed] > CAST(? AS datetime2(7)) AND [changed] <= CAST(? AS datetime2(7));
+-- ? = '2026-01-31T12:00:00.1234567'
+-- ? = '2026-01-31T12:00:00.1234568'
+SELECT * FROM [sales].[order details] WHERE [ticks] > CAST(? AS datetime) AND [ticks] <= CAST(? AS datetime);
+-- ? = '2026-01-31T12:00:00.003'
+-- ? = '2026-01-31T12:00:00.007'
+SELECT * FROM [sales].[order details] WHERE [moment] > CAST(? AS datetimeoffset(7)) AND [moment] <= CAST(? AS datetimeoffset(7));
+-- ? = '2026-01-31T12:00:00Z'
+-- ? = '2026-01-31T12:00:00.0000001Z'
+SELECT * FROM [sales].[order details] WHERE [version] > CAST(? AS binary(8)) AND [version] <= CAST(? AS binary(8));
+-- ? = b'\x00\x00\x00\x00\x00\x00\x07\xd0'
+-- ? = b'\x00\x00\x00\x00\x00\x00\x07\xd1'
+SELECT * FROM [sales].[order details] WHERE ([code] <= CAST(? COLLATE SQL_Latin1_General_CP1_CI_AS AS varchar(8000)) OR [code] IS NULL);
+-- ? = '2026-01-31'
