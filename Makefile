@@ -25,10 +25,11 @@ MAKEFLAGS += --no-print-directory
 ifndef PARALLEL
 .NOTPARALLEL:
 endif
-.PHONY: help demo setup installed test lint bench crash clean need-python need-node
+.PHONY: help demo setup installed test test-mssql lint bench crash clean need-python need-node
+.PHONY: need-mssql
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 demo: $(DEMO) ## copy real tables on this machine, kill it half-way, check the result
 	@$(BIN)/copyjob demo
@@ -41,6 +42,9 @@ installed: $(DEV) $(AZURITE) $(LOCALSTACK)
 
 test: setup lint ## lint, then all tests
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+test-mssql: need-mssql $(DEV) ## tests on a live SQL Server: COPYJOB_TEST_MSSQL names it
+	@$(BIN)/python -m pytest tests/mssql -n $(WORKERS) --dist worksteal
 
 lint: $(DEV) ## ruff and mypy (strict)
 	@$(BIN)/ruff check --quiet .
@@ -94,3 +98,7 @@ need-node:
 	  { echo "The tests run Azurite, which needs Node.js, and 'node' does not run: install version 20 or newer from https://nodejs.org/ or your system's packages." >&2; exit 1; }
 	@test -e $(AZURITE) || npm --version >/dev/null 2>&1 || \
 	  { echo "The tests install Azurite with npm, and 'npm' does not run: install it (it comes with Node.js; Debian and Ubuntu: sudo apt install npm)." >&2; exit 1; }
+
+need-mssql:
+	@test -n "$$COPYJOB_TEST_MSSQL" || \
+	  { echo "COPYJOB_TEST_MSSQL names no server: set it to an ODBC connection string of a login that may create databases, such as 'Server=127.0.0.1,1433;UID=sa;PWD=...;Encrypt=yes;TrustServerCertificate=yes'." >&2; exit 1; }

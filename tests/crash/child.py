@@ -104,6 +104,7 @@ def look(job: Job, connections: dict[str, Connection], store: StateStore) -> dic
     """
     state, _ = tables.load(store, job.name, TABLE)
     connection = connections[job.destination]
+    places.settle(connection)
     with open_destination(connection) as destination:
         ledger = destination.last_commit(job.name, TABLE, TABLE)
     held = lease.holder_of(store, job.name)

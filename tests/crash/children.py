@@ -39,7 +39,14 @@ class Ended(NamedTuple):
 
 
 class Children:
-    """Children of one zygote, which ends with the block."""
+    """Children of one zygote, which ends with the block.
+
+    Args:
+        needed: modules that the children need beyond those of the systems that need no server.
+    """
+
+    def __init__(self, *needed: str) -> None:
+        self._needed = needed
 
     def __enter__(self) -> Self:
         self._start()
@@ -48,7 +55,7 @@ class Children:
     def _start(self) -> None:
         # A thread of a numeric library would not survive the fork, but its locks would.
         self._zygote = subprocess.Popen(
-            [sys.executable, "-m", "tests.crash.zygote"],
+            [sys.executable, "-m", "tests.crash.zygote", *self._needed],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -26,10 +27,14 @@ from copy_core.connectors.options import (
     DeltaOptions,
     LocalOptions,
     MemoryOptions,
+    MssqlOptions,
     SqliteOptions,
 )
 from copy_core.connectors.registry import open_source
 from copy_core.model import Slice
+
+if TYPE_CHECKING:
+    from tests.mssql.places import MssqlTable
 
 Row = tuple[int, int | None, int]
 SCHEMA = pa.schema(
@@ -128,11 +133,16 @@ class Files:
         raise AssertionError(f"files are never changed: {number}")
 
 
-Source = SqliteTable | DeltaLake | Files
+# What needs a live server is imported where one is at hand.
+Source: TypeAlias = "SqliteTable | DeltaLake | Files | MssqlTable"
 
 
 def source(kind: str, folder: Path) -> Source:
-    """A source with the empty table `t`: sqlite, delta, parquet, csv or jsonl."""
+    """A source with the empty table `t`: sqlite, delta, parquet, csv, jsonl, or mssql:DATABASE."""
+    if kind.startswith("mssql:"):
+        from tests.mssql.places import MssqlTable
+
+        return MssqlTable(kind.removeprefix("mssql:"))
     if kind == "sqlite":
         return SqliteTable(folder)
     return DeltaLake(folder) if kind == "delta" else Files(folder, kind)
@@ -140,6 +150,10 @@ def source(kind: str, folder: Path) -> Source:
 
 def destination(kind: str, folder: Path) -> Connection:
     """A place to copy to, of the same kinds."""
+    if kind.startswith("mssql:"):
+        from tests.mssql.places import options
+
+        return options(kind.removeprefix("mssql:"))
     if kind == "sqlite":
         return SqliteOptions(type="sqlite", path=str(folder / "target.db"))
     if kind == "delta":
@@ -177,7 +191,19 @@ def rows(connection: Connection) -> list[Row]:
         case MemoryOptions(name=name):
             if stored := memory.store(name).tables.get(TABLE):
                 found = _tuples(stored.rows)
+        case MssqlOptions(database=name):
+            from tests.mssql.places import rows as mssql_rows
+
+            found = mssql_rows(name)
     return sorted(found, key=lambda row: row[2])
+
+
+def settle(connection: Connection) -> None:
+    """Waits until a service has noticed which of its clients are dead."""
+    if isinstance(connection, MssqlOptions):
+        from tests.mssql.places import settle as mssql_settle
+
+        mssql_settle(connection.database)
 
 
 def waiting(connection: Connection) -> list[str]:
@@ -197,6 +223,10 @@ def waiting(connection: Connection) -> list[str]:
             return sorted(str(p.relative_to(area)) for p in area.rglob("*") if _left(p))
         case MemoryOptions(name=name):
             return sorted(map(str, memory.store(name).staged))
+        case MssqlOptions(database=name):
+            from tests.mssql.places import waiting as mssql_waiting
+
+            return mssql_waiting(name)
 
 
 def _left(path: Path) -> bool:

@@ -94,7 +94,7 @@ def _note(file: int, value: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    for name in _NEEDED.split():
+    for name in [*_NEEDED.split(), *sys.argv[1:]]:
         importlib.import_module(name)
     gc.freeze()
     Zygote().serve()

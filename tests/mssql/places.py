@@ -1,0 +1,89 @@
+"""A server's tables as the crash tests put rows into them and read them back."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+
+from copy_core.connectors.options import MssqlOptions
+from tests.crash.places import TABLE, Row
+from tests.mssql.server import Database, Server, named
+
+_SETTLED = 30.0
+
+
+def options(database: str) -> MssqlOptions:
+    """How a job gets to that database."""
+    return _server().options(database)
+
+
+class MssqlTable:
+    """A table in the database of that name, which has none yet."""
+
+    updates = deletes = True
+
+    def __init__(self, database: str) -> None:
+        self._database = Database(_server(), database)
+        self.options = self._database.options
+        self._database.run(
+            f"CREATE TABLE {TABLE} (id bigint NOT NULL PRIMARY KEY, v bigint, rev bigint NOT NULL)"
+        )
+
+    def insert(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            self._database.run(f"INSERT INTO {TABLE} (id, v, rev) VALUES (?, ?, ?)", *row)
+
+    def update(self, row: Row) -> None:
+        number, value, revision = row
+        self._database.run(
+            f"UPDATE {TABLE} SET v = ?, rev = ? WHERE id = ?", value, revision, number
+        )
+
+    def delete(self, number: int) -> None:
+        self._database.run(f"DELETE FROM {TABLE} WHERE id = ?", number)
+
+
+def rows(database: str) -> list[Row]:
+    """The rows that readers see now."""
+    with _opened(database) as reader:
+        if TABLE not in reader.tables():
+            return []
+        return [(n, v, rev) for n, v, rev in reader.rows(f"SELECT id, v, rev FROM {TABLE}")]
+
+
+def waiting(database: str) -> list[str]:
+    """What lies beside the table and the ledger."""
+    with _opened(database) as reader:
+        return [name for name in reader.tables() if name not in (TABLE, "_copyjob_ledger")]
+
+
+def settle(database: str) -> None:
+    """Waits until the server has undone, or finished, what dead processes had under way."""
+    asked = "SELECT host_process_id FROM sys.dm_exec_sessions WHERE database_id = DB_ID()"
+    latest = time.monotonic() + _SETTLED
+    with _opened(database) as reader:
+        while dead := [pid for (pid,) in reader.rows(asked) if pid and not _lives(pid)]:
+            assert time.monotonic() < latest, f"the server still has sessions of {dead}"
+            time.sleep(0.01)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@contextmanager
+def _opened(database: str) -> Iterator[Database]:
+    with closing(Database(_server(), database)) as opened:
+        yield opened
+
+
+def _server() -> Server:
+    server = named()
+    assert server is not None
+    return server
