@@ -42,7 +42,7 @@ def test_tables(golden: Golden) -> None:
         statements.create(TARGET, columns, ["id", "line no"]),
         statements.add_column(TARGET, "[changed] datetime2(6) NULL"),
         statements.add_key(TARGET, ["id", "line no"]),
-        statements.staged_columns("sales", statements.stage_prefix("job", "source")),
+        statements.staging_tables("sales", statements.stage_prefix("job", "source")),
     )
 
 

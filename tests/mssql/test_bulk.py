@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 from copy_core.connectors.options import MssqlOptions
 from copy_core.connectors.sql.mssql.bulk import load
 from copy_core.connectors.sql.mssql.encode_text import carrier
+from copy_core.connectors.sql.mssql.layout import place
 from copy_core.connectors.sql.mssql.names import ObjectName
 from copy_core.connectors.sql.mssql.table import TableColumn
 from copy_core.connectors.sql.mssql.types import SqlType
@@ -38,7 +40,7 @@ def options(database: Database) -> MssqlOptions:
 
 def create(database: Database, name: str, *columns: TableColumn, more: str = "") -> ObjectName:
     made = ObjectName(database.schema, name)
-    listed = ", ".join(f"[{c.name}] {c.type.text} NULL" for c in columns)
+    listed = ", ".join(f"{place(n)} {c.type.text} NULL" for n, c in enumerate(columns))
     database.run(f"CREATE TABLE {made.quoted} ({listed}{more})")
     return made
 
@@ -55,15 +57,15 @@ def count(database: Database, name: ObjectName) -> int:
     return int(rows)
 
 
-def test_rows_arrive_in_the_columns_of_their_names(
+def test_rows_arrive_in_the_columns_of_their_places(
     database: Database, options: MssqlOptions
 ) -> None:
-    name = create(database, "it's ünusual", NAME, ID, more=", [rest] int NULL DEFAULT 7")
+    name = create(database, "it's ünusual", ID, NAME, more=", [rest] int NULL DEFAULT 7")
     rows = pa.RecordBatch.from_pydict(
         {"id": pa.array([1, 2, None], pa.int32()), "name": ["Ж\U0001f600", "", None]}
     )
     assert load(options, name, [ID, NAME], iter([rows, rows.slice(0, 0)])) == 3
-    assert sorted(database.rows(f"SELECT id, name FROM {name.quoted}"), key=repr) == [
+    assert sorted(database.rows(f"SELECT c0, c1 FROM {name.quoted}"), key=repr) == [
         (1, "Ж\U0001f600"),
         (2, ""),
         (None, None),
@@ -72,10 +74,10 @@ def test_rows_arrive_in_the_columns_of_their_names(
 
 def test_a_null_is_not_replaced_by_a_default(database: Database, options: MssqlOptions) -> None:
     name = ObjectName(database.schema, "defaults")
-    database.run(f"CREATE TABLE {name.quoted} (id int NULL DEFAULT 7, name nvarchar(20) NULL)")
+    database.run(f"CREATE TABLE {name.quoted} (c0 int NULL DEFAULT 7, c1 nvarchar(20) NULL)")
     rows = pa.RecordBatch.from_pydict({"id": pa.array([None], pa.int32()), "name": ["x"]})
     load(options, name, [ID, NAME], iter([rows]))
-    assert database.rows(f"SELECT id, name FROM {name.quoted}") == [(None, "x")]
+    assert database.rows(f"SELECT c0, c1 FROM {name.quoted}") == [(None, "x")]
 
 
 @pytest.mark.parametrize("batches", [[], [batch(0, 0)]], ids=["no batch", "an empty batch"])
@@ -104,8 +106,8 @@ def test_times_arrive_as_they_were(database: Database, options: MssqlOptions) ->
     )
     assert load(options, name, columns, iter([rows])) == 1
     shown = database.rows(
-        "SELECT CONVERT(varchar(40), old, 121), CONVERT(varchar(40), short, 121),"
-        f" CONVERT(varchar(40), at, 121) FROM {name.quoted}"
+        "SELECT CONVERT(varchar(40), c0, 121), CONVERT(varchar(40), c1, 121),"
+        f" CONVERT(varchar(40), c2, 121) FROM {name.quoted}"
     )
     assert shown == [
         (
@@ -123,10 +125,10 @@ def test_every_character_of_a_code_page_arrives_in_it(
     column = TableColumn("c", SqlType("varchar", 1, codepage=1252), collation=LATIN)
     assert carrier(column) == column.type
     name = ObjectName(database.schema, "latin")
-    database.run(f"CREATE TABLE {name.quoted} (c varchar(1) COLLATE {LATIN})")
+    database.run(f"CREATE TABLE {name.quoted} (c0 varchar(1) COLLATE {LATIN})")
     rows = pa.RecordBatch.from_pydict({"c": list(known)})
     assert load(options, name, [column], iter([rows])) == len(known)
-    arrived = database.rows(f"SELECT CAST(c AS nvarchar(1)) FROM {name.quoted}")
+    arrived = database.rows(f"SELECT CAST(c0 AS nvarchar(1)) FROM {name.quoted}")
     assert sorted(c for (c,) in arrived) == sorted(known)
 
 
@@ -167,6 +169,27 @@ def test_what_stops_the_batches_goes_through_unchanged(
     with pytest.raises(type(stop)) as e:
         load(options, create(database, "t", ID, NAME), [ID, NAME], batches())
     assert e.value is stop
+
+
+def test_what_a_load_leaves_behind_may_be_cleared_away_during_the_next(
+    database: Database, options: MssqlOptions
+) -> None:
+    """The driver panics where one of its connections is freed while it sends on another."""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for i in range(3):
+            gc.collect()
+            yield batch(i * 10, 10)
+        if stopped:
+            raise stopped.pop()
+
+    stopped = [Cancelled("somebody stopped the run")]
+    name = create(database, "t", ID, NAME)
+    with pytest.raises(Cancelled):
+        load(options, name, [ID, NAME], batches())
+    for _ in range(2):
+        load(options, name, [ID, NAME], batches())
+    assert count(database, name) == 90
 
 
 def test_a_value_that_does_not_fit_names_its_column(

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from copy_core.connectors.registry import open_destination
+from copy_core.connectors.sql.mssql import pool
 from copy_core.errors import ConfigError, CopyJobError, TerminalError
 from tests.conformance.destination_kit import aim, batches
 from tests.conformance.samples import table
@@ -84,24 +85,21 @@ def test_a_login_that_may_not_write_is_refused_before_anything_is_read(
             assert "DELETE" in str(refused.value)
             assert "INSERT" not in str(refused.value)
     finally:
+        pool.sweep(everything=True)
         place.run("DROP TABLE t", f"DROP USER {login}", f"DROP LOGIN {login}")
 
 
 def test_a_schema_of_its_own_holds_table_ledger_and_staging(place: Place) -> None:
     place.run("CREATE SCHEMA other")
-    try:
-        target = aim(table(), object="other.t")
-        staged = place.stage(target, table())
-        place.publish(target, staged)
-        found = "SELECT name FROM sys.tables WHERE schema_id = SCHEMA_ID('{}')"
-        own, default = (place.rows(found.format(s)) for s in ("other", place.database.schema))
-        assert len(own) == 3
-        assert default == []
-        place.to.clean(target)
-        assert place.rows(found.format("other")) == [("_copyjob_ledger",), ("t",)]
-    finally:
-        place.database.empty()
-        place.run("DROP SCHEMA other")
+    target = aim(table(), object="other.t")
+    staged = place.stage(target, table())
+    place.publish(target, staged)
+    found = "SELECT name FROM sys.tables WHERE schema_id = SCHEMA_ID('{}')"
+    own, default = (place.rows(found.format(s)) for s in ("other", place.database.schema))
+    assert len(own) == 3
+    assert default == []
+    place.to.clean(target)
+    assert place.rows(found.format("other")) == [("_copyjob_ledger",), ("t",)]
 
 
 def test_an_upsert_gives_a_table_the_index_that_it_needs(place: Place) -> None:

@@ -200,7 +200,7 @@ def test_rows_that_were_taken_from_a_staging_table_are_missed(
     place.load(aim(table(), 1, write), table())
     target = aim(table(), 2, write, order_by="at")
     first, second = place.stage(target, table(3, start=10), table(3, start=20))
-    place.run(f"DELETE FROM {second.ref['table']} WHERE id = 21")
+    place.run(f"DELETE FROM {second.ref['table']} WHERE c0 = 21")
     with pytest.raises(TerminalError) as refused:
         place.publish(target, [first, second])
     assert refused.value.code == "count-mismatch"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from copy_core.connectors.sql.mssql import statements
 from copy_core.connectors.sql.mssql.filling import Filling, same_count
-from copy_core.connectors.sql.mssql.layout import arrange, definition, folding
+from copy_core.connectors.sql.mssql.layout import arrange, definition, folding, places
 from copy_core.connectors.sql.mssql.names import ObjectName
 from copy_core.connectors.sql.mssql.table import Table, TableColumn
 from copy_core.connectors.sql.mssql.types import SqlType
@@ -72,24 +72,46 @@ def test_a_created_table_takes_the_same_rows_again(kind: str) -> None:
 
 def test_staging_tables_have_the_types_and_collations_of_the_table() -> None:
     layout = arrange(aim(sample()), table(ID, NAMED, AT), ANY_CASE)
-    assert layout.staged == (
-        "[id] bigint NULL",
-        "[name] nvarchar(50) COLLATE Polish_CI_AS NULL",
-        "[at] bigint NULL",
-    )
+    assert layout.definitions == [
+        "[c0] bigint NULL",
+        "[c1] nvarchar(50) COLLATE Polish_CI_AS NULL",
+        "[c2] bigint NULL",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "codepage", "collation", "staged"),
+    [
+        ("varchar", 1252, "SQL_Latin1_General_CP1_CI_AS", "varchar(9)"),
+        ("char", 1252, "Latin1_General_100_BIN2", "char(9)"),
+        ("text", 1252, "Latin1_General_CI_AS", "varchar(max)"),
+        ("varchar", 65001, "Latin1_General_100_CI_AS_SC_UTF8", "nvarchar(9)"),
+        ("varchar", 1250, "Polish_CI_AS", "nvarchar(9)"),
+        ("char", 437, "SQL_Latin1_General_CP437_CI_AS", "nvarchar(9)"),
+        ("text", 932, "Japanese_CI_AS", "nvarchar(max)"),
+    ],
+)
+def test_text_that_bulk_copy_would_spoil_waits_in_utf_16(
+    kind: str, codepage: int, collation: str, staged: str
+) -> None:
+    length = 0 if kind == "text" else 9
+    of = SqlType(kind, length, codepage=codepage)
+    layout = arrange(aim(rows(v="string")), table(TableColumn("v", of, collation=collation)), EXACT)
+    assert layout.definitions == [f"[c0] {staged} COLLATE {collation} NULL"]
+    assert layout.staged[0].type == of  # whose code page the values are held against
 
 
 @pytest.mark.parametrize(
     ("kind", "arriving", "staged", "value"),
     [
-        ("xml", "string", "nvarchar(max)", "CAST(s.[v] AS xml)"),
-        ("hierarchyid", "string", "nvarchar(4000)", "CAST(s.[v] AS hierarchyid)"),
-        ("geometry", "binary", "varbinary(max)", "geometry::STGeomFromWKB(s.[v], 0)"),
-        ("geography", "binary", "varbinary(max)", "geography::STGeomFromWKB(s.[v], 4326)"),
-        ("sql_variant", "string", "nvarchar(4000)", "s.[v]"),
-        ("image", "binary", "varbinary(max)", "s.[v]"),
-        ("uniqueidentifier", "string", "uniqueidentifier", "s.[v]"),
-        ("smalldatetime", "timestamp", "smalldatetime", "s.[v]"),
+        ("xml", "string", "nvarchar(max)", "CAST(s.[c0] AS xml)"),
+        ("hierarchyid", "string", "nvarchar(4000)", "CAST(s.[c0] AS hierarchyid)"),
+        ("geometry", "binary", "varbinary(max)", "geometry::STGeomFromWKB(s.[c0], 0)"),
+        ("geography", "binary", "varbinary(max)", "geography::STGeomFromWKB(s.[c0], 4326)"),
+        ("sql_variant", "string", "nvarchar(4000)", "s.[c0]"),
+        ("image", "binary", "varbinary(max)", "s.[c0]"),
+        ("uniqueidentifier", "string", "uniqueidentifier", "s.[c0]"),
+        ("smalldatetime", "timestamp", "smalldatetime", "s.[c0]"),
     ],
 )
 def test_what_bulk_copy_does_not_take_is_made_of_text_or_bytes(
@@ -97,14 +119,14 @@ def test_what_bulk_copy_does_not_take_is_made_of_text_or_bytes(
 ) -> None:
     there = table(column("v", kind))
     layout = arrange(aim(rows(v=arriving)), there, ANY_CASE)
-    assert layout.staged == (f"[v] {staged} NULL",)
-    assert Filling(there, ANY_CASE).values(["v"]) == {"v": value}
+    assert layout.definitions == [f"[c0] {staged} NULL"]
+    assert Filling(there, ANY_CASE).values(places(["v"])) == {"v": value}
 
 
 def test_times_finer_than_microseconds_go_through_text() -> None:
     there = table(TableColumn("v", SqlType("datetime2", scale=7), seventh_digit="text"))
     layout = arrange(aim(rows(v="string")), there, ANY_CASE)
-    assert layout.staged == ("[v] nvarchar(40) NULL",)
+    assert layout.definitions == ["[c0] nvarchar(40) NULL"]
 
 
 def test_a_created_key_tells_upper_and_lower_case_apart() -> None:
@@ -120,8 +142,8 @@ def test_names_are_those_of_the_database_whatever_their_case() -> None:
     layout = arrange(aim(rows(ID="int64", Name="string")), table(ID, NAMED, AT), ANY_CASE)
     assert layout.schema.names == ["ID", "Name"]
     assert layout.added == ()
-    values = Filling(table(ID, NAMED, AT), ANY_CASE).values(layout.schema.names)
-    assert values == {"id": "s.[ID]", "name": "s.[Name]"}
+    values = Filling(table(ID, NAMED, AT), ANY_CASE).values(places(layout.schema.names))
+    assert values == {"id": "s.[c0]", "name": "s.[c1]"}
 
 
 def test_names_that_differ_in_case_are_two_where_the_database_says_so() -> None:
@@ -160,7 +182,7 @@ def test_a_column_that_the_server_fills_may_order_the_rows() -> None:
     target = aim(rows(id="int64", at="binary"), 1, "upsert", order_by="at")
     layout = arrange(target, there, ANY_CASE)
     assert layout.schema.names == ["id", "at"]
-    assert Filling(there, ANY_CASE).values(layout.schema.names) == {"id": "s.[id]"}
+    assert Filling(there, ANY_CASE).values(places(layout.schema.names)) == {"id": "s.[c0]"}
 
 
 @pytest.mark.parametrize("free", ["has_default", "identity", "nullable"])

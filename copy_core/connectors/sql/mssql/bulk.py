@@ -16,6 +16,7 @@ import pyarrow as pa
 from copy_core.connectors.sql.mssql import login
 from copy_core.connectors.sql.mssql.encode import encode, wire_schema
 from copy_core.connectors.sql.mssql.faults import translate
+from copy_core.connectors.sql.mssql.layout import place
 from copy_core.errors import CopyJobError, TerminalError, TransientError
 
 if TYPE_CHECKING:
@@ -40,8 +41,9 @@ def load(
     Args:
         options: the connection, secrets resolved.
         name: the table; nobody else writes to it meanwhile.
-        columns: the columns that arrive, named as in the staging table and in the batches, with the
-            types of the table that the rows are meant for: what these cannot hold is refused.
+        columns: the columns that arrive, in the order of those of the staging table, named as in
+            the batches, with the types of the table that the rows are meant for: what these cannot
+            hold is refused.
         batches: the rows; pulled one batch at a time, in this thread. An error they raise goes
             through unchanged.
 
@@ -52,7 +54,7 @@ def load(
         TerminalError: a value does not fit its column, or the server refuses the rows.
         TransientError: the connection broke, or the server is busy.
     """
-    feed = _Feed(batches, columns)
+    feed = _Feed(batches, columns, name)
     try:
         with closing(login.direct(options)) as connection:
             connection.timeout = login.LOGIN_SECONDS  # what the second connection goes by
@@ -61,7 +63,7 @@ def load(
                 pa.RecordBatchReader.from_batches(wire_schema(columns), feed),
                 batch_size=_COMMIT_ROWS,
                 timeout=0,
-                column_mappings=[column.name for column in columns],
+                column_mappings=[place(number) for number in range(len(columns))],
                 table_lock=True,
                 keep_nulls=True,
             )
@@ -71,7 +73,12 @@ def load(
         # The driver makes a text of what the batches raise, and panics on some broken connections.
         if feed.error is None:
             raise _meant(e, name) from e
-    raise feed.error
+    try:
+        raise feed.error
+    finally:
+        # An error that is kept keeps its frames, and those of the driver, which may not be freed
+        # while another bulk copy of the process runs.
+        del feed
 
 
 def _count(connection: mssql_python.Connection, name: ObjectName) -> int:
@@ -84,11 +91,15 @@ def _count(connection: mssql_python.Connection, name: ObjectName) -> int:
 def _meant(error: BaseException, name: ObjectName) -> BaseException:
     """What stopped a bulk copy, in our words; what is no failure of it stays what it is."""
     if type(error).__name__ == "PanicException":
-        return TransientError(f"the bulk copy broke off: {error}", code="connection-lost")
+        return TransientError(
+            f"the bulk copy broke off: {error}", code="connection-lost", table=name.text
+        )
     if "KeyboardInterrupt" in str(error):
         return KeyboardInterrupt()  # it came just before a batch was asked for
     if isinstance(error, ValueError):
-        return TerminalError(f"bulk copy refuses the rows: {error}", code="bulk-copy")
+        return TerminalError(
+            f"bulk copy refuses the rows: {error}", code="bulk-copy", table=name.text
+        )
     if isinstance(error, CopyJobError) or not isinstance(error, Exception):
         return error
     return translate(error, table=name.text)
@@ -97,13 +108,19 @@ def _meant(error: BaseException, name: ObjectName) -> BaseException:
 class _Feed(Iterator[pa.RecordBatch]):
     """The batches, encoded; keeps the error that ended them."""
 
-    def __init__(self, batches: Iterator[pa.RecordBatch], columns: Sequence[TableColumn]) -> None:
-        self._batches, self._columns = batches, columns
+    def __init__(
+        self, batches: Iterator[pa.RecordBatch], columns: Sequence[TableColumn], name: ObjectName
+    ) -> None:
+        self._batches, self._columns, self._name = batches, columns, name
         self.error: BaseException | None = None
 
     def __next__(self) -> pa.RecordBatch:
         try:
-            return encode(next(self._batches), self._columns)
+            batch = next(self._batches)
+            try:
+                return encode(batch, self._columns)
+            except TerminalError as e:
+                raise e.at(table=self._name.text) from None
         except StopIteration:
             raise
         except BaseException as e:

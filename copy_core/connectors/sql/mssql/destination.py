@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from copy_core.connectors.base import Destination, DestinationCapabilities, check_keys
@@ -75,23 +74,15 @@ class MssqlDestination(Destination):
     def stage(self, target: Target, part: int, batches: Iterable[pa.RecordBatch]) -> Staged:
         place, _, layout = target_table.look(self._db, target)
         into = staging.new_name(target, place.schema, part)
-        self._db.run(statements.create(into, layout.staged))
-        made = catalog.find_table(self._db, into)
-        if made is None:
-            raise _gone(target)
-        columns = [
-            replace(column, name=name)
-            for column, name in zip(made.columns, layout.schema.names, strict=True)
-        ]
+        self._db.run(statements.create(into, layout.definitions))
         passing = _Counted(batches)
         try:
-            loaded = bulk.load(self._options, into, columns, passing)
+            loaded = bulk.load(self._options, into, layout.staged, passing)
         except CopyJobError as e:
-            if e is passing.error:
-                raise
-            if e.code == "table-missing" and catalog.find_table(self._db, into) is None:
-                raise _gone(target) from e
-            e.where["table"] = target.object  # not the staging table, which means nothing to people
+            if e.where.get("table") == into.text:
+                if e.code == "table-missing" and catalog.find_table(self._db, into) is None:
+                    raise _gone(target) from e
+                e.where["table"] = target.object  # the other one means nothing to people
             raise
         if loaded != passing.rows:
             raise TerminalError(
@@ -100,7 +91,8 @@ class MssqlDestination(Destination):
                 code="count-mismatch",
                 table=target.object,
             )
-        return Staged(part=part, rows=loaded, bytes=passing.bytes, ref={"table": into.table})
+        ref = {"table": into.table, "columns": layout.schema.names}
+        return Staged(part=part, rows=loaded, bytes=passing.bytes, ref=ref)
 
     def publish(self, commit: Commit) -> Published:
         return publish.publish(self._db, commit)
@@ -114,19 +106,14 @@ class MssqlDestination(Destination):
 
 
 class _Counted(Iterator["pa.RecordBatch"]):
-    """Batches that pass by, counted; keeps the error that ended them."""
+    """Batches that pass by, counted."""
 
     def __init__(self, batches: Iterable[pa.RecordBatch]) -> None:
         self._batches = iter(batches)
         self.rows = self.bytes = 0
-        self.error: BaseException | None = None
 
     def __next__(self) -> pa.RecordBatch:
-        try:
-            batch = next(self._batches)
-        except BaseException as e:
-            self.error = e
-            raise
+        batch = next(self._batches)
         self.rows += batch.num_rows
         self.bytes += batch.nbytes
         return batch

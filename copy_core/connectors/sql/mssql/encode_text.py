@@ -35,9 +35,10 @@ def carrier(column: TableColumn) -> SqlType:
     of a code page that bulk copy does not write well. What publishes casts it to the column's.
     """
     of = column.type
-    well = of.codepage == 1252 and column.collation.startswith(_WELL_ENCODED)
-    if of.name not in _IN_CODE_PAGE or well:
+    if of.name not in _IN_CODE_PAGE:
         return of
+    if of.codepage == 1252 and column.collation.startswith(_WELL_ENCODED):
+        return SqlType("varchar", -1) if of.name == "text" else of
     short = 0 < of.length <= _LONGEST_NVARCHAR
     return SqlType("nvarchar", of.length if short else -1)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from copy_core.connectors.sql.mssql.layout import arrival, folding
@@ -31,17 +31,17 @@ class Filling:
         """The identity column; "" when there is none."""
         return next((c.name for c in self.table.columns if c.identity), "")
 
-    def values(self, staged: Sequence[str]) -> dict[str, str]:
+    def values(self, staged: Mapping[str, str]) -> dict[str, str]:
         """For each column that staged rows fill, the expression of its value.
 
         Args:
-            staged: the columns of the staging table, which is `s` in expressions.
+            staged: what the staging table, which is `s` in expressions, calls the columns.
 
         Raises:
             TerminalError: the table has lost a column.
         """
         found = {}
-        for name in staged:
+        for name, place in staged.items():
             column = self._columns.get(self._fold(name))
             if column is None:
                 raise TerminalError(
@@ -51,12 +51,12 @@ class Filling:
                     column=name,
                 )
             if column.writable:
-                found[column.name] = arrival(column, f"s.{quote(name)}")
+                found[column.name] = arrival(column, f"s.{quote(place)}")
         return found
 
-    def staged(self, name: str, columns: Sequence[str]) -> str:
-        """The staged column that a job calls by `name`."""
-        return next(c for c in columns if self._fold(c) == self._fold(name))
+    def staged(self, name: str, columns: Mapping[str, str]) -> str:
+        """What a staging table calls the column that a job calls by `name`."""
+        return next(place for c, place in columns.items() if self._fold(c) == self._fold(name))
 
     def own(self, name: str) -> str:
         """The table's spelling of a column that a job calls by `name`."""

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from copy_core.connectors.sql.mssql.encode_text import carrier
 from copy_core.connectors.sql.mssql.names import quote
+from copy_core.connectors.sql.mssql.table import TableColumn
 from copy_core.connectors.sql.mssql.types import declare
 from copy_core.errors import ConfigError
 from copy_core.schema import reconcile, schema_from_json
 
 if TYPE_CHECKING:
-    from copy_core.connectors.sql.mssql.catalog import Table, TableColumn
+    from copy_core.connectors.sql.mssql.catalog import Table
     from copy_core.model import Target
 
 KEY_COLLATION = "Latin1_General_100_BIN2"
@@ -32,7 +34,6 @@ _STORED = {
 
 # What bulk copy does not take, or takes without looking, waits as the text or bytes it arrived as.
 _STAGED_AS = {
-    "text": "varchar(max)",
     "ntext": "nvarchar(max)",
     "image": "varbinary(max)",
     "xml": "nvarchar(max)",
@@ -62,12 +63,28 @@ class Layout:
     Attributes:
         schema: the columns to stage, in the table's types.
         added: the columns that the table lacks and is to get.
-        staged: the definitions of the staging table's columns, all of which may be null.
+        staged: for each column of `schema`, the column that its values are meant for, named as
+            they arrive.
     """
 
     schema: pa.Schema
     added: tuple[pa.Field, ...]
-    staged: tuple[str, ...]
+    staged: tuple[TableColumn, ...]
+
+    @property
+    def definitions(self) -> list[str]:
+        """The columns of the staging table, all of which may be null."""
+        return [f"{quote(place(n))} {_staged(c)} NULL" for n, c in enumerate(self.staged)]
+
+
+def place(number: int) -> str:
+    """What a staging table calls a column: so no odd name needs to be understood on the way."""
+    return f"c{number}"
+
+
+def places(columns: Iterable[str]) -> dict[str, str]:
+    """What a staging table calls each of its columns."""
+    return {column: place(number) for number, column in enumerate(columns)}
 
 
 def arrange(target: Target, table: Table | None, collation: str) -> Layout:
@@ -86,7 +103,7 @@ def arrange(target: Target, table: Table | None, collation: str) -> Layout:
     spelled = _spelled(incoming, fold)
     if table is None:
         fields = [f.with_type(stored(f.type)) for f in incoming]
-        return Layout(pa.schema(fields), (), tuple(f"{_created(f, target)} NULL" for f in fields))
+        return Layout(pa.schema(fields), (), tuple(_created(f, target) for f in fields))
     columns = {spelled[fold(c.name)]: c for c in table.columns if fold(c.name) in spelled}
     _check_writable(table, columns.values())
     existing = []
@@ -101,14 +118,14 @@ def arrange(target: Target, table: Table | None, collation: str) -> Layout:
     schema, added = reconcile(pa.schema(existing), arriving, target.drift)
     added = [f.with_type(stored(f.type)) for f in added]
     fields = [*(f for f in schema if f.name in columns), *added]
-    staged = [_alike(f.name, columns[f.name]) for f in fields if f.name in columns]
+    staged = [replace(columns[f.name], name=f.name) for f in fields if f.name in columns]
     staged += [_created(f, target) for f in added]
     if target.order_by in filled:
         # The server fills this column, but what it was at the source orders the rows of a key.
         order = incoming.field(target.order_by)
         fields.append(order.with_type(stored(order.type)))
         staged.append(_created(fields[-1], target))
-    return Layout(pa.schema(fields), tuple(added), tuple(f"{column} NULL" for column in staged))
+    return Layout(pa.schema(fields), tuple(added), tuple(staged))
 
 
 def stored(of: pa.DataType) -> pa.DataType:
@@ -119,7 +136,9 @@ def stored(of: pa.DataType) -> pa.DataType:
 def definition(field: pa.Field, target: Target) -> str:
     """A column of a created table: its name, type, collation and nullability."""
     required = not field.nullable or _is_key(field, target)
-    return f"{_created(field, target)} {'NOT NULL' if required else 'NULL'}"
+    column = _created(field, target)
+    kind = f"{column.type.text}{_collate(column)}"
+    return f"{quote(column.name)} {kind} {'NOT NULL' if required else 'NULL'}"
 
 
 def arrival(column: TableColumn, staged: str) -> str:
@@ -189,22 +208,24 @@ def _check_writable(table: Table, arriving: Iterable[TableColumn]) -> None:
             )
 
 
-def _alike(name: str, column: TableColumn) -> str:
-    """A staging column for a column of the target."""
-    kind = _STAGED_AS.get(column.type.name, column.type.text)
+def _staged(column: TableColumn) -> str:
+    """The type and collation in which the values of a column wait."""
     if pa.types.is_string(column.canonical) and column.type.fine:
-        kind = _ISO_TIME
-    text = kind.partition("(")[0].endswith("char")
-    collate = f" COLLATE {column.collation}" if text and column.collation else ""
-    return f"{quote(name)} {kind}{collate}"
+        return _ISO_TIME
+    kind = _STAGED_AS.get(column.type.name) or carrier(column).text
+    return kind + (_collate(column) if kind.partition("(")[0].endswith("char") else "")
 
 
-def _created(field: pa.Field, target: Target) -> str:
-    """The name, type and collation of a column that is yet to be created."""
+def _collate(column: TableColumn) -> str:
+    return f" COLLATE {column.collation}" if column.collation else ""
+
+
+def _created(field: pa.Field, target: Target) -> TableColumn:
+    """A column that is yet to be created."""
     key = _is_key(field, target)
-    kind = declare(field.type, target.lengths.get(field.name), key=key)
-    collate = f" COLLATE {KEY_COLLATION}" if key and pa.types.is_string(field.type) else ""
-    return f"{quote(field.name)} {kind}{collate}"
+    of = declare(field.type, target.lengths.get(field.name), key=key)
+    collation = KEY_COLLATION if key and pa.types.is_string(field.type) else ""
+    return TableColumn(field.name, of, collation=collation)
 
 
 def _is_key(field: pa.Field, target: Target) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from copy_core.connectors.sql.mssql import statements
+from copy_core.connectors.sql.mssql.layout import places
 from copy_core.connectors.sql.mssql.names import ObjectName, quote
 from copy_core.errors import TerminalError
 
@@ -20,12 +21,12 @@ class StagedTable(NamedTuple):
 
     Attributes:
         name: its name.
-        columns: its columns.
+        columns: what it calls each column of the target.
         rows: how many rows it was reported to have.
     """
 
     name: ObjectName
-    columns: tuple[str, ...]
+    columns: dict[str, str]
     rows: int
 
 
@@ -42,21 +43,18 @@ def find(db: Database, target: Target, schema: str, parts: Sequence[Staged]) -> 
         TerminalError: one of them is gone, or they differ.
     """
     prefix = f"{statements.stage_prefix(target.job, target.table)}{target.sequence}_"
-    columns: dict[str, list[str]] = {}
-    if parts:
-        for table, column in db.rows(statements.staged_columns(schema, prefix)):
-            columns.setdefault(table, []).append(column)
+    there = {name for (name,) in db.rows(statements.staging_tables(schema, prefix))}
     found = []
     for part in parts:
-        name = str(part.ref.get("table", ""))
-        if name not in columns:
+        name, columns = str(part.ref.get("table", "")), part.ref.get("columns", [])
+        if name not in there:
             raise TerminalError(
                 f"the staged rows are gone ({name or 'no staging table'})",
                 fix="Reset the table to copy its rows again",
                 code="staged-missing",
             )
-        found.append(StagedTable(ObjectName(schema, name), tuple(columns[name]), part.rows))
-    if len({table.columns for table in found}) > 1:
+        found.append(StagedTable(ObjectName(schema, name), places(columns), part.rows))
+    if any(table.columns != found[0].columns for table in found):
         raise TerminalError(
             "the columns of the destination changed while its rows were staged",
             fix="Run the job again",
@@ -68,8 +66,7 @@ def find(db: Database, target: Target, schema: str, parts: Sequence[Staged]) -> 
 def clean(db: Database, target: Target, schema: str) -> None:
     """Removes the staging tables of (job, table) up to the target's sequence."""
     prefix = statements.stage_prefix(target.job, target.table)
-    found = {table for table, _ in db.rows(statements.staged_columns(schema, prefix))}
-    for table in sorted(found):
+    for (table,) in db.rows(statements.staging_tables(schema, prefix)):
         sequence = table.removeprefix(prefix).split("_")[0]
         if int(sequence) <= target.sequence:
             db.run(f"DROP TABLE IF EXISTS {quote(schema)}.{quote(table)}")

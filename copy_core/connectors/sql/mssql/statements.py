@@ -52,20 +52,14 @@ def add_key(table: ObjectName, keys: Sequence[str]) -> str:
     return f"CREATE UNIQUE INDEX {quote(key_index(keys))} ON {table.quoted} ({listed})"
 
 
-def staged_columns(schema: str, prefix: str) -> Sql:
-    """Asks for the columns of all staging tables that begin with a prefix: table, column.
-
-    The condition is one that an index on names serves: a look at all tables of the database would
-    wait for every transaction that is creating one.
-    """
+def staging_tables(schema: str, prefix: str) -> Sql:
+    """Asks for the names of all tables that begin with a prefix."""
     return (
-        "SELECT t.name, c.name FROM sys.tables AS t"
-        " INNER JOIN sys.columns AS c ON c.object_id = t.object_id"
-        " WHERE t.schema_id = SCHEMA_ID("
+        "SELECT name FROM sys.tables WHERE schema_id = SCHEMA_ID("
         + bind(schema)
-        + ") AND t.name LIKE "
+        + ") AND name LIKE "
         + bind(prefix.replace("_", "!_") + "%")
-        + " ESCAPE N'!' ORDER BY t.name, c.column_id"
+        + " ESCAPE N'!' ORDER BY name"
     )
 
 

@@ -50,9 +50,9 @@ def named(db: Database, text: str) -> ObjectName:
         ConfigError: no table can be named so, or the name is one of ours.
     """
     name = parse(text, db.server.default_schema)
-    if name.table.casefold().startswith(catalog.OWN):
+    if name.table.startswith("#") or name.table.casefold().startswith(catalog.OWN):
         raise ConfigError(
-            "names that begin like this are reserved",
+            "names that begin like this are those of temporary tables, or of copyjob's own",
             fix="Set `destination` of the table to another name",
             code="bad-name",
         )

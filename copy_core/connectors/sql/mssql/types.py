@@ -183,8 +183,8 @@ def max_length(of: SqlType, seventh_digit: SeventhDigit = "fail") -> int | None:
     return {"uniqueidentifier": 36, "rowversion": 8}.get(of.name)
 
 
-def declare(of: pa.DataType, length: int | None, *, key: bool) -> str:
-    """The type of a new column, as statements write it.
+def declare(of: pa.DataType, length: int | None, *, key: bool) -> SqlType:
+    """The type of a new column.
 
     Args:
         of: the canonical type of its values.
@@ -196,34 +196,35 @@ def declare(of: pa.DataType, length: int | None, *, key: bool) -> str:
         ConfigError: the type is not canonical.
     """
     if pa.types.is_string(of):
-        return f"nvarchar({_room(length, 4000, 450 if key else None)})"
+        return SqlType("nvarchar", _room(length, 4000, 450 if key else None))
     if pa.types.is_binary(of):
-        return f"varbinary({_room(length, 8000, 900 if key else None)})"
+        return SqlType("varbinary", _room(length, 8000, 900 if key else None))
     if found := _DECLARED.get(of):
         return found
-    return type_name(of)  # decimal(p,s) is written alike; any other type is refused
+    type_name(of)  # which refuses all but decimals
+    return SqlType("decimal", precision=of.precision, scale=of.scale)
 
 
-def _room(length: int | None, longest: int, key: int | None) -> int | str:
+def _room(length: int | None, longest: int, key: int | None) -> int:
     if key is not None:
         return min(key if length is None else max(length, 1), key)
-    return max(length, 1) if length is not None and length <= longest else "max"
+    return max(length, 1) if length is not None and length <= longest else -1
 
 
-_DECLARED: dict[pa.DataType, str] = {
-    pa.bool_(): "bit",
-    pa.int8(): "smallint",
-    pa.int16(): "smallint",
-    pa.int32(): "int",
-    pa.int64(): "bigint",
-    pa.uint8(): "tinyint",
-    pa.uint16(): "int",
-    pa.uint32(): "bigint",
-    pa.uint64(): "decimal(20,0)",
-    pa.float32(): "real",
-    pa.float64(): "float",
-    pa.date32(): "date",
-    CLOCK: "time(6)",
-    NAIVE: "datetime2(6)",
-    UTC: "datetimeoffset(6)",
+_DECLARED: dict[pa.DataType, SqlType] = {
+    pa.bool_(): SqlType("bit"),
+    pa.int8(): SqlType("smallint"),
+    pa.int16(): SqlType("smallint"),
+    pa.int32(): SqlType("int"),
+    pa.int64(): SqlType("bigint"),
+    pa.uint8(): SqlType("tinyint"),
+    pa.uint16(): SqlType("int"),
+    pa.uint32(): SqlType("bigint"),
+    pa.uint64(): SqlType("decimal", precision=20),
+    pa.float32(): SqlType("real"),
+    pa.float64(): SqlType("float"),
+    pa.date32(): SqlType("date"),
+    CLOCK: SqlType("time", scale=6),
+    NAIVE: SqlType("datetime2", scale=6),
+    UTC: SqlType("datetimeoffset", scale=6),
 }

@@ -87,9 +87,9 @@ def _together(
     first, *more = [parts[n : n + _MOST_TABLES] for n in range(0, len(parts), _MOST_TABLES)]
     columns = parts[0].columns
     into = staging.new_name(target, parts[0].name.schema, "together")
-    rows = db.value(_work(target, filling, first).together(into, columns))
+    rows = db.value(_work(target, filling, first).together(into, list(columns.values())))
     for part in (part for some in more for part in some):
-        values = {column: quote(column) for column in columns}
+        values = {column: quote(column) for column in columns.values()}
         rows += db.value(statements.insert(into, part.name, values, alone=True))
     return StagedTable(into, columns, rows)
 
@@ -108,7 +108,7 @@ def _newest(
     rows = 0
     if target.order_by:
         order = filling.staged(target.order_by, columns)
-        rows = db.value(work.newest(into, columns, order))
+        rows = db.value(work.newest(into, list(columns.values()), order))
         parts = [StagedTable(into, columns, rows)]
     if ambiguous := db.value(_work(target, filling, parts).ambiguous_keys):
         ordered = f" at the newest {target.order_by}" if target.order_by else ""
