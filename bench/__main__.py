@@ -7,6 +7,7 @@ loop (or a limit over what was used), the median of runs that alternate.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from statistics import median
 
 from bench import data
 from bench.copies import COPIES
+from bench.mssql import benches
+from tests.mssql.server import VARIABLE
 
 ROWS = 5_000_000
 MANY_ROWS = 50_000_000
@@ -138,13 +141,19 @@ BENCHES: dict[str, Callable[[], None]] = {
     "cold_function_app": lambda: cold(
         "function_app", [sys.executable, "-c", "import function_app"]
     ),
+    **benches(report),
 }
 
 
 def main() -> None:
-    """Runs the benches whose name starts with the argument; all when there is none."""
+    """Runs the benches whose name starts with the argument; without one all that can run here."""
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
-    chosen = [run for name, run in BENCHES.items() if name.startswith(wanted)]
+    missing = "mssql" if not wanted and VARIABLE not in os.environ else None
+    chosen = [
+        run
+        for name, run in BENCHES.items()
+        if name.startswith(wanted) and name.partition("_")[0] != missing
+    ]
     if not chosen:
         raise SystemExit(f"no bench starts with '{wanted}'; there are {', '.join(BENCHES)}")
     for run in chosen:

@@ -71,14 +71,15 @@ def job(name: str, origin: Path, to: Path, table: dict[str, Any]) -> dict[str, A
     }
 
 
-def ours(name: str, origin: Path, to: Path, table: dict[str, Any]) -> None:
+def run(definition: dict[str, Any], to: Path) -> None:
+    """Runs a job as `copyjob run` does; its files stand beside `to`."""
     from copy_core.context import Context
     from copy_core.jobfile import load
     from copy_core.runners.local import LocalRunner
     from copy_core.state.registry import open_state
 
     file = to.with_suffix(".job.json")
-    file.write_text(json.dumps(job(name, origin, to, table)), "utf-8")
+    file.write_text(json.dumps(definition), "utf-8")
     loaded = load(file)
     with open_state(str(to.with_suffix(".state.db"))) as store:
         summary = LocalRunner(Context(loaded.job, loaded.connections, store)).run()
@@ -107,7 +108,8 @@ def main(how: str, name: str, origin: str, to: str) -> None:
     if how == "raw":
         RAW[name](Path(origin), Path(to))
     else:
-        ours(name, Path(origin), Path(to), {"parts": 1} if how == "one" else {})
+        table = {"parts": 1} if how == "one" else {}
+        run(job(name, Path(origin), Path(to), table), Path(to))
     seconds = time.perf_counter() - start
     print(json.dumps({"seconds": seconds, "peak_mb": peak_mb()}))
 

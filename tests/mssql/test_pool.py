@@ -40,6 +40,20 @@ def test_a_connection_is_used_again_without_its_transaction(options: MssqlOption
     other.close()
 
 
+def test_a_connection_is_used_again_after_a_snapshot(options: MssqlOptions) -> None:
+    first = Database(options)
+    session, snapshot = first.value(SESSION), first.server.snapshot
+    if snapshot:
+        first.run("SET TRANSACTION ISOLATION LEVEL SNAPSHOT")
+        first.run("BEGIN TRANSACTION")
+        first.rows("SELECT name FROM sys.tables")
+    first.close()
+    second = Database(options)
+    assert second.value(SESSION) == session
+    second.run(f"CREATE TABLE {quote('t')} (id int)")
+    second.close()
+
+
 def test_nobody_is_given_what_a_stranger_has_set(options: MssqlOptions) -> None:
     first = Database(options)
     session = first.value(SESSION)

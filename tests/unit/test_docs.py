@@ -91,13 +91,37 @@ def test_every_audit_value_is_mentioned() -> None:
     assert {v for v in get_args(job.AuditValue) if f"`{v}`" not in JOB_FILE} == set()
 
 
+def page_of(connector: str) -> str:
+    return (ROOT / f"docs/connectors/{connector}.md").read_text("utf-8")
+
+
+def options_of(connector: str) -> tuple[type[BaseModel], str]:
+    """Its options, and which of the connectors that have the same ones comes first."""
+    for model in get_args(get_args(options.Connection)[0]):
+        first, *flavours = get_args(model.model_fields["type"].annotation)
+        if connector in (first, *flavours):
+            return model, first
+    raise LookupError(connector)
+
+
 @pytest.mark.parametrize("connector", sorted(CONNECTORS))
-def test_every_connector_has_a_page_with_all_its_options(connector: str) -> None:
-    page = (ROOT / f"docs/connectors/{connector}.md").read_text("utf-8")
-    models = get_args(get_args(options.Connection)[0])
-    (model,) = (m for m in models if get_args(m.model_fields["type"].annotation) == (connector,))
-    assert documented(model, page) == set()
+def test_every_connector_has_a_page_that_leads_to_all_its_options(connector: str) -> None:
+    model, first = options_of(connector)
+    assert documented(model, page_of(first)) == set()
+    assert connector == first or f"]({first}.md)" in page_of(connector)
     assert f"docs/connectors/{connector}.md" in README
+
+
+@pytest.mark.parametrize("connector", sorted(CONNECTORS))
+def test_every_connection_that_is_shown_loads(connector: str, tmp_path: Path) -> None:
+    for text in blocks(page_of(connector), "yaml"):
+        path = tmp_path / "connections.yaml"
+        path.write_text(text, "utf-8")
+        [name] = re.findall(r"^  (\w+):$", text, re.MULTILINE)
+        job = tmp_path / "job.yaml"
+        table = "{source: a, destination: b}"
+        job.write_text(f"{{name: j, source: {name}, destination: {name}, tables: [{table}]}}")
+        assert load(job).connections[name].type == connector
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 IDLE_SECONDS = 15.0
 _MOST = 8
 
-_RESET = "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION; SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
+# One by one: not every server changes the level in a batch that began within a transaction.
+_RESET = (
+    "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION",
+    "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
+)
 _AWAKE = "SELECT 1"
 
 
@@ -51,7 +55,7 @@ def give(options: MssqlOptions, connection: pyodbc.Connection) -> None:
     """Keeps a connection for a moment, its transaction rolled back; closes it where that fails,
     or where enough are kept.
     """
-    if _runs(connection, _RESET):
+    if all(_runs(connection, statement) for statement in _RESET):
         with _lock:
             waiting = _idle.setdefault(_key(options), [])
             if len(waiting) < _MOST:
