@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from copy_core.decimals import exact_cast
 from copy_core.errors import ConfigError, TerminalError
 from copy_core.job import Constant
 from copy_core.schema import canonical_type, parse_type
@@ -155,10 +156,7 @@ def _cast(array: pa.Array, field: pa.Field) -> pa.Array:
     import pyarrow as pa
 
     try:
-        if pa.types.is_integer(array.type) and pa.types.is_decimal(field.type):
-            # Arrow refuses a precision below that of the whole integer type, whatever the values.
-            array = array.cast(pa.decimal128(38, min(field.type.scale, 18)))
-        return array.cast(field.type)
+        return exact_cast(array, field.type)
     except pa.ArrowException as e:
         raise TerminalError(
             f"a value does not fit the type {field.type}: {e}",

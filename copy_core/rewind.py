@@ -5,6 +5,7 @@ from __future__ import annotations
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
+from copy_core.decimals import exact_cast
 from copy_core.errors import ConfigError, CopyJobError, TerminalError
 from copy_core.plan import watermark_column
 from copy_core.selection import selected
@@ -124,7 +125,7 @@ def _typed(info: TableInfo, column: str, value: str) -> str:
 
     kind = info.schema.field(column).type
     try:
-        scalar = pa.scalar(value).cast(kind)
+        scalar = exact_cast(pa.array([value]), kind)[0]
     except pa.ArrowException as e:
         raise TerminalError(
             f"it does not fit the column's type {kind}", code="watermark-value"

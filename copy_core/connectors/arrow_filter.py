@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from copy_core.decimals import exact_cast
 from copy_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -120,10 +121,10 @@ def _bound(column: str, bound: Watermark | None, kind: pa.DataType) -> pa.Scalar
 
 def _typed(column: str, value: Scalar | list[Scalar] | None, kind: pa.DataType) -> pa.Scalar[Any]:
     try:
-        scalar = pa.scalar(value)
-        if pa.types.is_floating(scalar.type) and pa.types.is_decimal(kind):
-            scalar = pa.scalar(str(value))
-        return scalar.cast(kind)
+        array = pa.array([value])
+        if pa.types.is_floating(array.type) and pa.types.is_decimal(kind):
+            array = pa.array([str(value)])
+        return exact_cast(array, kind)[0]
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as e:
         raise ConfigError(
             f"'{value}' does not fit the column's type {kind}",

@@ -12,7 +12,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted([ROOT / "function_app.py", *ROOT.glob("copy_core/**/*.py")])
-PURE = ("plan", "watermark", "mapping", "schema", "flow", "model", "job", "tally", "errors")
+PURE = (
+    *("plan", "watermark", "mapping", "schema", "decimals", "flow", "model", "job", "tally"),
+    "errors",
+)
 SDKS = (
     *("azure", "deltalake", "adbc_driver_sqlite", "adbc_driver_manager"),
     *("boto3", "pyodbc", "mssql_python", "mssql_py_core", "mssql_python_odbc"),

@@ -7,6 +7,7 @@ import math
 import tempfile
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -353,6 +354,57 @@ def test_json_files_of_different_types_are_refused_by_name(jsonl: Format, tmp_pa
     with pytest.raises(TerminalError) as raised:
         get(jsonl, one, two)
     assert raised.value.where == {"file": "2.jsonl", "column": "a"}
+
+
+TOO_LARGE = ["50023584009879124083291.6319", "1e38", f"{2**128 + 1}", f"{2**256 + 1}"]
+# Too far below the last place for the tables of Arrow's reader of JSON, which may make 0 of them.
+TOO_FINE = ["1e-192", "5.0E-237", f"0.{'0' * 90}1"]
+
+
+@pytest.mark.parametrize(
+    ("options", "value"),
+    [*product(DIALECTS[1:3], TOO_LARGE), *product(DIALECTS[2:3], TOO_FINE)],
+    ids=lambda o: o if isinstance(o, str) else o.format,
+)
+def test_text_that_wraps_around_in_the_bits_of_a_decimal_is_refused_with_its_place(
+    options: LocalOptions, tmp_path: Path, value: str
+) -> None:
+    of = format_of(options.model_copy(update={"types": {"dü": "decimal(37,22)"}}))
+    line, head = '{{"dü": {1}, "text": "{0}"}}\n', ""
+    if options.format == "csv":
+        line, head = "{0},{1}\n", "text,dü\n"
+    text = head + line.format("x" * 1000, "1.5") * 2000
+    good = given_file(tmp_path / f"1{of.extension}", text)
+    assert get(of, good)["dü"].to_pylist()[-1] == Decimal("1.5")
+    file = given_file(tmp_path / f"2{of.extension}", text + line.format("e-99", value) * 2)
+    with pytest.raises(TerminalError, match="does not fit") as raised:
+        get(of, file)
+    assert raised.value.code == "bad-value"
+    place = {"column": "dü", "file": file.name, "line": str(2001 + bool(head))}
+    assert raised.value.where == place
+
+
+def test_a_parquet_decimal_that_wraps_around_in_another_scale_is_refused(
+    parquet: Format, tmp_path: Path
+) -> None:
+    rows = pa.table({"d": pa.array([Decimal(10**37 - 1)], pa.decimal128(37, 0))})
+    pq.write_table(rows, tmp_path / "x.parquet")
+    wanted = Wanted(pa.schema([("d", pa.decimal128(38, 15))]), ["d"], 10)
+    with pytest.raises(TerminalError) as raised:
+        list(parquet.batches(given_file(tmp_path / "x.parquet"), wanted))
+    assert raised.value.where == {"column": "d", "file": "x.parquet"}
+
+
+@pytest.mark.parametrize("options", DIALECTS[1:3], ids=lambda o: o.format)
+def test_decimals_as_people_and_arrow_write_them(options: LocalOptions, tmp_path: Path) -> None:
+    of = format_of(options.model_copy(update={"types": {"d": "decimal(38,10)"}}))
+    texts = ["-1", "0E-10", "1e-5", "2.5E+3", "0.50000000000000", "9" * 28 + ".25", "0e-300"]
+    line = "{}" if options.format == "csv" else '{{"d": {}}}'
+    texts += [" +1.5 ", "007\t"] if options.format == "csv" else []
+    lines = "".join(line.format(text) + "\n" for text in texts)
+    head = "d\n" if options.format == "csv" else ""
+    found = get(of, given_file(tmp_path / f"x{of.extension}", head + lines))["d"].to_pylist()
+    assert found == [Decimal(text.strip()) for text in texts]
 
 
 @pytest.mark.parametrize("ending", ["", ".gz", ".zst", ".bz2"])

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs as pafs
 
 from copy_core.connectors.delta.faults import faults
+from copy_core.decimals import exact_cast
 from copy_core.errors import TerminalError
 
 # Read by one thread: parts are what runs side by side, and each thread more keeps memory.
@@ -194,7 +195,7 @@ def _shaped(
         if column.name in partition:
             arrays.append(pa.repeat(partition[column.name], batch.num_rows))
         elif column.name in batch.schema.names:
-            arrays.append(batch.column(column.name).cast(column.type))
+            arrays.append(exact_cast(batch.column(column.name), column.type))
         else:
             arrays.append(pa.nulls(batch.num_rows, column.type))
     return pa.record_batch(arrays, schema=shape)

@@ -34,7 +34,7 @@ from copy_core.connectors.files.text import (
     streamed,
     typed,
 )
-from copy_core.errors import CopyJobError
+from copy_core.errors import CopyJobError, TerminalError
 from copy_core.schema import canonical_schema, parse_type
 
 if TYPE_CHECKING:
@@ -176,9 +176,11 @@ class Csv(Format):
                 "include_missing_columns": True,
             }
             alone = len(schema.names) == 1
+            done = int(header)
             with self._open(stream, options, alone, **extra) as reader:
                 for batch in reader:
-                    yield typed(batch, schema, columns)
+                    yield _typed(batch, schema, columns, done)
+                    done += batch.num_rows
 
     def _open(
         self,
@@ -222,8 +224,43 @@ def _is_empty(stream: pa.NativeFile) -> bool:
 
 
 def _parsed(kinds: dict[str, pa.DataType]) -> dict[str, pa.DataType]:
-    """What Arrow's reader is asked for; base64 is text to it."""
-    return {n: pa.string() if pa.types.is_binary(kind) else kind for n, kind in kinds.items()}
+    """What Arrow's reader is asked for; base64 is text to it, and decimals that it parses itself
+    may wrap around.
+    """
+    t = pa.types
+    return {
+        n: pa.string() if t.is_binary(kind) or t.is_decimal(kind) else kind
+        for n, kind in kinds.items()
+    }
+
+
+def _typed(
+    raw: pa.RecordBatch, schema: pa.Schema, columns: Sequence[str], before: int
+) -> pa.RecordBatch:
+    """The batch in the types of `schema`; an error gives the row, of which so many came before."""
+    try:
+        return typed(raw, schema, columns)
+    except TerminalError:
+        # As around all other numbers, there may be blanks. They are rare, and so looked for late.
+        for place, name in enumerate(raw.schema.names):
+            if pa.types.is_decimal(schema.field(name).type):
+                raw = raw.set_column(place, name, pc.utf8_trim(raw.column(place), " \t"))
+    try:
+        return typed(raw, schema, columns)
+    except TerminalError:
+        start, rows = 0, raw.num_rows
+    while rows > 1:  # The first bad row, by halves.
+        half = rows // 2
+        try:
+            typed(raw.slice(start, half), schema, columns)
+        except TerminalError:
+            rows = half
+        else:
+            start, rows = start + half, rows - half
+    try:
+        return typed(raw.slice(start, rows), schema, columns)
+    except TerminalError as e:
+        raise e.at(line=str(before + start + 1))  # noqa: B904 - it is the same error
 
 
 def _quoted(array: pa.Array, delimiter: str) -> pa.Array:

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from copy_core.connectors.base import near
+from copy_core.decimals import exact_cast
 from copy_core.errors import ConfigError, CopyJobError, TerminalError, TransientError
 from copy_core.failures import from_os
 from copy_core.schema import copyable
@@ -169,7 +170,7 @@ def shaped(batch: pa.RecordBatch, schema: pa.Schema, columns: Sequence[str]) -> 
             continue
         array = batch.column(field.name)
         try:
-            arrays.append(array if array.type == field.type else array.cast(field.type))
+            arrays.append(array if array.type == field.type else exact_cast(array, field.type))
         except pa.ArrowException as e:
             raise bad_value(str(e), field.name) from e
     if not fields:  # Arrow counts the rows of no columns as none.

@@ -38,6 +38,7 @@ from copy_core.connectors.files.text import (
     streamed,
     typed,
 )
+from copy_core.decimals import wide_type
 from copy_core.errors import CopyJobError, TerminalError
 from copy_core.schema import canonical_schema, parse_type
 
@@ -147,9 +148,11 @@ def _parse_options(schema: pa.Schema, unexpected: str) -> arrow_json.ParseOption
 
 def _parsed(kind: pa.DataType) -> pa.DataType:
     """What Arrow's reader is asked for. It takes times of any zone for any column: read as text,
-    they are parsed strictly.
+    they are parsed strictly. Decimals it scales as they come, which is safe in 256 bits alone.
     """
     t = pa.types
+    if t.is_decimal(kind):
+        return wide_type(kind)
     return pa.string() if t.is_temporal(kind) or t.is_binary(kind) else kind
 
 

@@ -23,6 +23,7 @@ from copy_core.connectors.files.format import (
     guarded,
 )
 from copy_core.connectors.files.times import check_times
+from copy_core.decimals import exact_cast
 from copy_core.errors import ConfigError, CopyJobError, TerminalError, TransientError
 from copy_core.schema import schema_from_json, schema_to_json
 from copy_core.watermark import Watermark
@@ -139,7 +140,7 @@ class LocalSource(Source):
         where = None
         # Text is always read whole: a format that changed would hide below the watermark.
         if above is not None and not pa.types.is_string(kind):
-            where = pc.field(column) > pa.scalar(above.value).cast(kind)
+            where = pc.field(column) > exact_cast(pa.array([above.value]), kind)[0]
         best, shapes = None, set[str]()
         if above is not None and pa.types.is_string(kind):
             check_times(pa.array([above.value]), shapes, table=info.object, column=column)

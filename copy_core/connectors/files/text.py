@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from copy_core.connectors.files.format import Writer, bad_value
+from copy_core.decimals import exact_cast
 from copy_core.errors import TerminalError
 
 # Arrow reads text block by block, and a row must fit into a block. A small one keeps memory low
@@ -114,7 +115,7 @@ def from_text(array: pa.Array, kind: pa.DataType, column: str) -> pa.Array:
         if pa.types.is_time(kind):
             dated = pc.binary_join_element_wise("1970-01-01", array, " ")
             return dated.cast(pa.timestamp("us")).cast(kind)
-        return array.cast(kind)
+        return exact_cast(array, kind)
     except (pa.ArrowException, binascii.Error) as e:
         raise bad_value(str(e), column) from e
 

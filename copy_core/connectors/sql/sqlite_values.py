@@ -11,6 +11,7 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from copy_core.decimals import exact_cast
 from copy_core.errors import TerminalError
 from copy_core.schema import type_name
 
@@ -58,7 +59,7 @@ def _decode_by(kind: pa.DataType) -> Callable[[pa.Array], pa.Array]:
         return _clock
     if kind == physical(kind):
         return lambda column: column
-    return lambda column: pc.cast(column, kind)
+    return lambda column: exact_cast(column, kind)
 
 
 def _valid(column: pa.Array) -> pa.Array:

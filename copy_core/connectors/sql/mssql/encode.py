@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from copy_core.connectors.sql.mssql.encode_text import check_text
 from copy_core.connectors.sql.mssql.encode_time import check_date, check_time
+from copy_core.decimals import exact_cast
 from copy_core.errors import TerminalError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def encode(batch: pa.RecordBatch, columns: Sequence[TableColumn]) -> pa.RecordBa
 
 def _encode(array: pa.Array, column: TableColumn, wanted: pa.DataType) -> pa.Array:
     try:
-        encoded = array if array.type == wanted else pc.cast(array, wanted)
+        encoded = array if array.type == wanted else exact_cast(array, wanted)
         if encoded.null_count < len(encoded):
             _check(encoded, column.type)
         return encoded

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from copy_core.connectors.sql.mssql.names import quote
+from copy_core.decimals import exact_cast
 from copy_core.errors import TerminalError
 from copy_core.schema import type_name
 
@@ -130,7 +131,7 @@ def decode(array: pa.Array, column: TableColumn) -> pa.Array:
         # The reader gives them in nanoseconds, and so with all digits.
         return pc.cast(array, wanted, safe=False)
     try:
-        return pc.cast(array, wanted)
+        return exact_cast(array, wanted)
     except pa.ArrowInvalid as e:
         if column.type.fine:
             raise _too_fine(column) from e
