@@ -61,7 +61,10 @@ def waiting(database: str) -> list[str]:
 
 def settle(database: str) -> None:
     """Waits until the server has undone, or finished, what dead processes had under way."""
-    asked = "SELECT host_process_id FROM sys.dm_exec_sessions WHERE database_id = DB_ID()"
+    asked = (
+        "SELECT host_process_id FROM sys.dm_exec_sessions"
+        " WHERE database_id = DB_ID() AND session_id IS NOT NULL"
+    )
     latest = time.monotonic() + _SETTLED
     with _opened(database) as reader:
         while dead := [pid for (pid,) in reader.rows(asked) if pid and not _lives(pid)]:

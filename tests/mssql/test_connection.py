@@ -131,24 +131,22 @@ def test_what_the_server_can_is_asked_before_a_transaction(db: Database) -> None
     with db.transaction():
         server = db.server
         assert db.value("SELECT @@TRANCOUNT") == 1
-    assert server.version > (11,)
     assert server.default_schema
     assert server.collation
-    assert server.product
 
 
 def test_rows_arrive_as_arrow(options: MssqlOptions) -> None:
-    batches = list(stream(options, numbers(25_000), 10_000, snapshot=True))
-    assert [b.num_rows for b in batches] == [10_000, 10_000, 5_000]
+    batches = list(stream(options, numbers(25_000), 10_000, 1 << 30, snapshot=True))
+    assert [b.num_rows for b in batches] == [1_000, 10_000, 10_000, 4_000]
     table = pa.Table.from_batches(batches)
     assert sorted(table["n"].to_pylist()) == list(range(1, 25_001))
     assert table["t"].to_pylist() == [str(n) for n in table["n"].to_pylist()]
-    assert list(stream(options, numbers(0), 10_000, snapshot=False)) == []
+    assert list(stream(options, numbers(0), 10_000, 1 << 20, snapshot=False)) == []
 
 
 def test_large_values_come_in_batches_of_a_size(options: MssqlOptions) -> None:
     query = "SELECT n, REPLICATE(t, 1000) AS t FROM (" + numbers(50) + ") AS x"
-    batches = list(stream_rows(options, query, 20_000, snapshot=False))
+    batches = list(stream_rows(options, query, 1_000, 20_000, snapshot=False))
     assert sum(b.num_rows for b in batches) == 50
     assert all(b.num_rows < 50 for b in batches)
     assert all(b.nbytes >= 20_000 for b in batches[:-1])
@@ -182,7 +180,7 @@ def test_large_values_come_in_batches_of_a_size(options: MssqlOptions) -> None:
 def test_both_drivers_give_the_same_values(options: MssqlOptions, value: str) -> None:
     query = "SELECT " + value + " AS v, CASE WHEN 1 = " + bind(2) + f" THEN {value} END AS n"
     one, other = (
-        pa.Table.from_batches(read(options, query, 100, snapshot=True))
+        pa.Table.from_batches(read(options, query, 100, 1 << 20, snapshot=True))
         for read in (stream, stream_rows)
     )
     assert one.equals(other)
@@ -193,21 +191,25 @@ def test_both_drivers_give_the_same_values(options: MssqlOptions, value: str) ->
 def test_a_query_that_fails_half_way_never_ends_quietly(options: MssqlOptions) -> None:
     query = "SELECT 100 / (30000 - n) AS q FROM (" + numbers(60_000) + ") AS x"
     with pytest.raises(TerminalError) as e:
-        list(stream(options, query, 1_000, snapshot=False))
+        list(stream(options, query, 1_000, 1 << 20, snapshot=False))
     assert e.value.code == "conversion"
 
 
 def test_a_read_that_is_left_closes_its_connection(db: Database, options: MssqlOptions) -> None:
     query = "SELECT @@SPID AS me, n FROM (" + numbers(100_000) + ") AS x"
-    rows = stream(options, query, 10, snapshot=True)
+    rows = stream(options, query, 10, 1 << 20, snapshot=True)
     me = next(rows)["me"][0].as_py()
     alive = "SELECT COUNT(*) FROM sys.dm_exec_sessions WHERE session_id = ?"
-    assert db.value(alive, [me]) == 1
-    rows.close()
-    deadline = time.monotonic() + 20
-    while db.value(alive, [me]):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+
+    def wait_for(sessions: int) -> None:  # some servers list them a moment later
+        deadline = time.monotonic() + 20
+        while db.value(alive, [me]) != sessions:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    with closing(rows):
+        wait_for(1)
+    wait_for(0)
 
 
 def test_a_closed_connection_is_closed_twice_in_peace(options: MssqlOptions) -> None:

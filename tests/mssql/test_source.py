@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -197,6 +201,55 @@ def test_large_values_come_in_batches_that_fit_in_memory(
     lengths = [len(value) for value in found["v"].to_pylist()]
     assert lengths == [1_500_000 if number % 10 == 0 else 10 for number in range(40)]
     assert [len(value) for value in found["b"].to_pylist()] == lengths
+
+
+_READ = """
+import re, sys
+from copy_core.connectors.options import MssqlOptions
+from copy_core.connectors.registry import open_source
+from copy_core.model import Slice
+from copy_core.watermark import Window
+
+def peak():  # not ru_maxrss: that begins with what the parent had
+    return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) >> 10
+
+options = MssqlOptions.model_validate_json(sys.stdin.read())
+rows = size = 0
+with open_source(options) as source:
+    part = Slice(object=sys.argv[1], columns=("id", "v", "b"), window=Window(nulls=True))
+    source.describe(sys.argv[1])
+    before = peak()
+    for batch in source.read(part, 65536):
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        del batch
+print(rows, size >> 20, peak() - before)
+"""
+
+
+def test_values_of_many_megabytes_take_no_more_memory_than_a_few_of_them(
+    database: Database,
+) -> None:
+    name = make(database, "id int PRIMARY KEY, v nvarchar(max), b varbinary(max)")
+    eight = "(VALUES (0), (1), (2), (3), (4), (5), (6), (7))"
+    database.run(
+        f"INSERT INTO {name} SELECT a.n + 8 * b.n,"
+        " CASE WHEN a.n < 4 THEN REPLICATE(CAST(N'é' AS nvarchar(max)), 4000000) END,"
+        " CASE WHEN a.n >= 4 THEN CAST(REPLICATE(CAST('x' AS varchar(max)), 8000000)"
+        f" AS varbinary(max)) END FROM {eight} AS a (n), {eight} AS b (n)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", _READ, name],
+        input=database.options.model_dump_json(),
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows, megabytes, more = map(int, done.stdout.split())
+    assert rows == 64
+    assert megabytes > 480
+    assert more < 200
 
 
 def test_batches_of_large_values_hold_no_more_rows_than_asked_for(

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from copy_core.connectors.sql.mssql.dialect import MssqlTerms, select
 from copy_core.connectors.sql.mssql.names import ObjectName
-from copy_core.connectors.sql.mssql.newest import shape
 from copy_core.connectors.sql.mssql.queries import relation
 from copy_core.connectors.sql.mssql.table import Table, TableColumn
 from copy_core.connectors.sql.mssql.types import SqlType
@@ -308,18 +307,3 @@ def test_a_query_that_cannot_is_refused_with_the_reason(query: str, why: str) ->
     with pytest.raises(ConfigError, match=why) as refused:
         relation(query)
     assert refused.value.code == "query-form"
-
-
-@pytest.mark.parametrize(
-    ("model", "pattern"),
-    [
-        ("2026-01-01", "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"),
-        (
-            "2026-01-01T12:00:00.5+02:00",
-            "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T[0-9][0-9]:[0-9][0-9]:[0-9][0-9].[0-9]+02:00",
-        ),
-        ("2026-01-01 12:00Z", "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9] [0-9][0-9]:[0-9][0-9]Z"),
-    ],
-)
-def test_the_shape_of_a_time_keeps_its_separators_and_zone(model: str, pattern: str) -> None:
-    assert shape(model) == pattern

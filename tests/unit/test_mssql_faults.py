@@ -5,6 +5,7 @@ from __future__ import annotations
 import mssql_python
 import pyodbc
 import pytest
+from mssql_python.exceptions import raise_exception
 
 from copy_core.connectors.options import MssqlOptions
 from copy_core.connectors.sql.mssql.causes import CAUSES
@@ -58,6 +59,8 @@ def direct(kind: str, text: str) -> mssql_python.Error:
         ("23000", 547, "The INSERT statement conflicted.", TerminalError, "constraint"),
         ("22003", 8115, "Arithmetic overflow error.", TerminalError, "conversion"),
         ("42000", 102, "Incorrect syntax near 'x'.", TerminalError, "syntax"),
+        ("42000", 1919, "Column 'c' is of an invalid type.", ConfigError, "key-type"),
+        ("42S21", 2705, "Column names must be unique.", TerminalError, "duplicate-column"),
         ("42000", 51000, "Not today.", TerminalError, "trigger"),
         ("42000", 12345, "Something else.", TerminalError, "sql-server"),
     ],
@@ -119,6 +122,49 @@ def test_words_decide_where_no_number_is_told(text: str, code: str) -> None:
     ours = translate(direct("Syntax error or access violation", text))
     assert ours.code == code
     assert "Driver Error" not in ours.what
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ('relation "gone" does not exist', "table-missing"),
+        ('column "gone" does not exist', "column-missing"),
+        ('column "gone" of relation "t" does not exist', "column-missing"),
+        ('column "a b" of relation "t" does not exist', "column-missing"),
+        ('column "a" of relation "t" already exists', "duplicate-column"),
+        ('column "a" specified more than once', "duplicate-column"),
+    ],
+)
+def test_a_column_is_told_from_its_table(text: str, code: str) -> None:
+    said = f"Sql Error: 33557097: Class 16: State 1: {text} on SERVER in  at line 1"
+    for error in (RuntimeError(said), direct("Syntax error or access violation", text)):
+        assert translate(error).code == code
+
+
+@pytest.mark.parametrize(
+    ("state", "text", "error", "code"),
+    [
+        ("40001", "Die Transaktion war das Opfer.", TransientError, "deadlock"),
+        ("42S02", "Ungültiger Objektname 'dbo.weg'.", ConfigError, "table-missing"),
+        ("22003", "Arithmetischer Überlauf.", TerminalError, "conversion"),
+        ("08S01", "TCP-Anbieter: abgebrochen", TransientError, "connection-lost"),
+        ("42000", "Etwas anderes.", TerminalError, "sql-server"),
+    ],
+)
+def test_a_server_may_speak_another_language(
+    state: str, text: str, error: type[CopyJobError], code: str
+) -> None:
+    with pytest.raises(mssql_python.Error) as raised:
+        raise_exception(state, f"[Microsoft][ODBC Driver 18 for SQL Server][SQL Server]{text}")
+    ours = translate(raised.value)
+    assert (type(ours), ours.code) == (error, code)
+    assert text.rstrip(".") in ours.what or code == "deadlock"
+
+
+def test_a_call_that_a_signal_broke_off_is_tried_again() -> None:
+    # A driver that leaves a call for a signal says nothing of why.
+    ours = translate(pyodbc.Error("HY000", "The driver did not supply an error!"))
+    assert (type(ours), ours.code) == (TransientError, "connection-lost")
 
 
 def test_bulk_copy_tells_its_number_in_the_text() -> None:

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from copy_core.connectors.sql.sqlite_catalog import TableColumn
-from copy_core.connectors.sql.sqlite_dialect import SqliteTerms, shape
+from copy_core.connectors.sql.sqlite_dialect import SqliteTerms
 from copy_core.connectors.sql.text import Sql, bind, join, literal, names, quote
-from copy_core.connectors.sql.where import where
+from copy_core.connectors.sql.where import shape, where
 from copy_core.errors import ConfigError
 from copy_core.job import Condition
 from copy_core.model import Slice

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
@@ -174,13 +173,3 @@ def _text(kind: pa.DataType, value: str) -> Value:
         plain = moment.astimezone(UTC) if moment.tzinfo else moment
         return plain.replace(tzinfo=None).isoformat(" ", "microseconds")
     return value
-
-
-def shape(text: str) -> str:
-    """The GLOB pattern of all ISO times whose order as text is their order in time: digits in
-    the same places, the same separators, the same zone.
-    """
-    day, zone = text, ""
-    if match := re.search(r"(?<=\d)(Z|[+-]\d\d:?\d\d)$", text[10:]):
-        day, zone = text[: 10 + match.start()], match[0]
-    return re.sub(r"\d", "[0-9]", day) + zone

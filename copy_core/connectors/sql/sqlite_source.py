@@ -12,11 +12,11 @@ import pyarrow as pa
 from copy_core.connectors.base import Source, SourceCapabilities, TableInfo, near
 from copy_core.connectors.sql import sqlite_catalog as catalog
 from copy_core.connectors.sql.sqlite_db import FAILURES, Database, translate
-from copy_core.connectors.sql.sqlite_dialect import SqliteTerms, number, select, shape
+from copy_core.connectors.sql.sqlite_dialect import SqliteTerms, number, select
 from copy_core.connectors.sql.sqlite_types import text_affinity
 from copy_core.connectors.sql.sqlite_values import decoder, physical
 from copy_core.connectors.sql.text import Sql, bind, join, literal, quote
-from copy_core.connectors.sql.where import where
+from copy_core.connectors.sql.where import shape, where
 from copy_core.errors import ConfigError, TerminalError
 from copy_core.watermark import Watermark, is_time
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Protocol
 
 from copy_core.connectors.sql.text import Sql, join
@@ -75,3 +76,12 @@ def _condition(condition: Condition, terms: Terms) -> Sql:
         return f"{operand} IN (" + join(", ", bound) + ")" if bound else NOTHING
     # A comparison with nothing is true for no row, in SQL and here.
     return f"{operand} {'<>' if op == '!=' else op} " + bound[0] if len(bound) == 1 else NOTHING
+
+
+def shape(text: str) -> str:
+    """The pattern (of LIKE, and of SQLite's GLOB) of all ISO times whose order as text is their
+    order in time: digits in the same places, the same separators, the same zone.
+    """
+    zone = re.search(r"(?<=\d)(Z|[+-]\d\d:?\d\d)?$", text[10:])
+    end = 10 + zone.start() if zone else len(text)
+    return re.sub(r"\d", "[0-9]", text[:end]) + text[end:]

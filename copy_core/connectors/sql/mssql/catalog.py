@@ -6,10 +6,11 @@ https://learn.microsoft.com/sql/relational-databases/system-catalog-views/catalo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from copy_core.connectors.sql.mssql.names import ObjectName
+from copy_core.connectors.sql.mssql.names import ObjectName, quote
 from copy_core.connectors.sql.mssql.queries import relation
 from copy_core.connectors.sql.mssql.table import Index, Partitioning, Table, TableColumn
 from copy_core.connectors.sql.mssql.types import SeventhDigit, sql_type
@@ -24,6 +25,7 @@ __all__ = [
     "Partitioning",
     "Table",
     "TableColumn",
+    "find_columns",
     "find_query",
     "find_table",
     "table_names",
@@ -53,7 +55,7 @@ SELECT o.object_id, SCHEMA_NAME(o.schema_id), o.name,
             AND t.is_instead_of_trigger = 1) THEN (SELECT COUNT(*) FROM sys.triggers t
             WHERE t.parent_id = o.object_id AND t.is_instead_of_trigger = 1 AND t.is_disabled = 0)
         ELSE COALESCE(OBJECTPROPERTY(o.object_id, 'HasInsteadOfTrigger'), 0) END,
-    (SELECT t.is_memory_optimized FROM sys.tables t WHERE t.object_id = o.object_id)
+    OBJECTPROPERTY(o.object_id, 'TableIsMemoryOptimized')
 FROM sys.objects o WHERE o.object_id = @id AND o.type IN ({_KINDS});
 """
 
@@ -113,6 +115,9 @@ ELSE SELECT
         WHERE p.object_id = @id AND p.index_id IN (0, 1));
 """
 
+_DESCRIBE = "EXEC sp_describe_first_result_set ?"
+_READER = f"{_DESCRIBE}; SELECT OBJECTPROPERTY(OBJECT_ID(?), 'TableIsMemoryOptimized')"
+
 _LOOK = _OBJECT + _COLUMNS + _INDEXES + _PARTITIONS + _SIZE
 
 
@@ -151,6 +156,21 @@ def find_table(
         memory_optimized=bool(memory_optimized),
         object_id=object_id,
     )
+
+
+def find_columns(
+    db: Database, name: ObjectName, columns: Sequence[str], seventh_digit: SeventhDigit = "fail"
+) -> Table:
+    """Looks at no more of a table or view than its reader needs: the types of some columns. The
+    rest, and a name in other letters, is for `find_table`.
+
+    Raises:
+        CopyJobError: there is no such table or column.
+    """
+    query = f"SELECT {', '.join(map(quote, columns))} FROM {name.quoted}"
+    described, [(memory_optimized,)] = db.results(_READER, (query, name.quoted))
+    found = _described(described, seventh_digit)
+    return Table(name, "table", found, memory_optimized=bool(memory_optimized))
 
 
 def _column(
@@ -197,35 +217,39 @@ def find_query(db: Database, label: str, query: str, seventh_digit: SeventhDigit
     """
     relation(query)
     try:
-        found = [
-            row for row in db.rows("EXEC sp_describe_first_result_set ?", (query,)) if not row[0]
-        ]
+        rows = db.rows(_DESCRIBE, (query,))
     except TransientError:
         raise
     except CopyJobError as e:
         raise _refused(label, f"the server does not take the query: {e.what}", e.fix) from e
+    found = _described(rows, seventh_digit)
     if not found:
         raise _refused(label, "the server does not say what columns the query has", "")
-    names = [row[2] for row in found]
+    names = [column.name for column in found]
     for place, name in enumerate(names):
         if not name or name in names[:place]:
             what = f"column {place + 1} of the query has no name of its own"
             raise _refused(label, what, "Give it one: SELECT … AS name")
-    columns = tuple(_described(row, seventh_digit) for row in found)
-    return Table(ObjectName("", label), "query", columns, query=query)
+    return Table(ObjectName("", label), "query", found, query=query)
 
 
 def _refused(label: str, what: str, fix: str) -> ConfigError:
     return ConfigError(what, fix=fix or "Correct it, or copy a view", code="bad-query", table=label)
 
 
-def _described(row: tuple[Any, ...], seventh_digit: SeventhDigit) -> TableColumn:
-    """A column by its row in the result of sp_describe_first_result_set: hidden, place, name,
+def _described(rows: list[tuple[Any, ...]], seventh_digit: SeventhDigit) -> tuple[TableColumn, ...]:
+    """Columns by their rows in the result of sp_describe_first_result_set: hidden, place, name,
     nullable, system type's number and name, length, precision, scale, collation, and as number 13
     the name of a user type.
     """
-    kind = (row[5] or row[13]).partition("(")[0]
-    of = sql_type(kind, *(number or 0 for number in row[6:9]))
-    return TableColumn(
-        row[2], of, bool(row[3]), collation=row[9] or "", seventh_digit=seventh_digit
+    return tuple(
+        TableColumn(
+            row[2],
+            sql_type((row[5] or row[13]).partition("(")[0], *(number or 0 for number in row[6:9])),
+            bool(row[3]),
+            collation=row[9] or "",
+            seventh_digit=seventh_digit,
+        )
+        for row in rows
+        if not row[0]
     )

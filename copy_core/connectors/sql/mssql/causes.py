@@ -99,7 +99,7 @@ CAUSES = (
         numbers="208 1088 3701 4701 4902",
         states="42S02",
         words=r"invalid object name|cannot find the object"
-        r"|(relation|table|view) \S+ does not exist",
+        r"|(?<!of )(relation|table|view) (\"[^\"]*\"|\S+) does not exist",
     ),
     Cause(
         ConfigError,
@@ -108,7 +108,8 @@ CAUSES = (
         "Correct the columns in the job, or run it again if the table was just changed",
         numbers="207 1911 4924",
         states="42S22",
-        words=r"invalid column name|column \S+ (of relation \S+ )?does not exist",
+        words=r"invalid column name"
+        r"|column (\"[^\"]*\"|\S+) (of relation (\"[^\"]*\"|\S+) )?does not exist",
     ),
     Cause(
         ConfigError,
@@ -157,11 +158,21 @@ CAUSES = (
         numbers="266 3902 3903 3935 3971 3989",
     ),
     Cause(
+        TerminalError,
+        "duplicate-column",
+        "a table would have a column twice: {said}",
+        "Rename one of them in the job, or run it again if the table was just changed",
+        numbers="2705",
+        states="42S21",
+        words=r"column names in each table must be unique|specified more than once"
+        r"|column (\"[^\"]*\"|\S+) of relation .+ already exists",
+    ),
+    Cause(
         TransientError,
         "already-exists",
         "something of that name was made meanwhile: {said}",
         "If it goes on, drop or rename what stands in the way",
-        numbers="1913 2705 2714",
+        numbers="1913 2714",
         states="42S01",
         words=r"already an object named|already exists",
     ),
@@ -198,7 +209,8 @@ CAUSES = (
         words=r"communication link|tcp provider|closed connection"
         r"|connection (was |is )?(reset|refused|closed|broken)"
         r"|broken pipe|unexpected eof|i/?o error|os error \d+|connection timed out"
-        r"|unable to establish connection",
+        # What is said of a call that a signal broke off.
+        r"|unable to establish connection|did not supply an error",
     ),
     Cause(
         TransientError,
@@ -237,9 +249,16 @@ CAUSES = (
         "too-long",
         "a value is longer than its column: {said}",
         "Make the column wider, or shorten the values at the source",
-        numbers="2628 8152 1919",
+        numbers="2628 8152",
         states="22001",
         words=r"would be truncated|value too long|exceeds schema size",
+    ),
+    Cause(
+        ConfigError,
+        "key-type",
+        "a column is of a type that no index takes as its key: {said}",
+        "Choose other keys in the job, or give the column a length that an index takes",
+        numbers="1919",
     ),
     Cause(
         TerminalError,

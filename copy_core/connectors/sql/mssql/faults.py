@@ -1,6 +1,7 @@
 """What the two drivers raise -> our errors, by the server's number, SQLSTATE or words. Pure.
 
-pyodbc tells number and SQLSTATE, mssql-python neither, and its bulk copy the number in its text.
+pyodbc tells number and SQLSTATE; mssql-python only its own words for the SQLSTATE, in English
+whatever the server speaks, and its bulk copy the number in its text.
 """
 
 from __future__ import annotations
@@ -25,6 +26,11 @@ FAILURES: tuple[type[Exception], ...] = (
 
 _BY_NUMBER = {int(number): cause for cause in CAUSES for number in cause.numbers.split()}
 _BY_STATE = {state: cause for cause in CAUSES for state in cause.states.split()}
+_STATES = {
+    known.driver_error: state
+    for state in _BY_STATE
+    if (known := mssql_python.exceptions.sqlstate_to_exception(state, ""))
+}
 _BY_WORDS = [(re.compile(c.words, re.IGNORECASE), c) for c in CAUSES if c.words]
 
 # "[42S02] [Microsoft][ODBC Driver 18 for SQL Server][SQL Server]text (208) (SQLExecDirectW); [..."
@@ -126,7 +132,7 @@ def _read(error: Exception) -> list[_Said]:
     match = _PREFIX.match(words)
     kind = match["kind"] if match else None
     bare = words[match.end() :] if match else words
-    return [_Said(bare or kind or type(error).__name__)]
+    return [_Said(bare or kind or type(error).__name__, state=_STATES.get(kind or "", ""))]
 
 
 def _cause(said: _Said) -> Cause | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from copy_core.connectors.sql.mssql.dialect import MssqlTerms, select
@@ -10,7 +9,8 @@ from copy_core.connectors.sql.mssql.names import quote
 from copy_core.connectors.sql.mssql.types import watermark_kind
 from copy_core.connectors.sql.mssql.values import CHARACTERS, as_text, shown
 from copy_core.connectors.sql.text import Sql, bind
-from copy_core.errors import TerminalError
+from copy_core.connectors.sql.where import shape
+from copy_core.errors import ConfigError, TerminalError
 from copy_core.watermark import Watermark, is_time
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ _SAMPLE_LENGTH = 64
 
 # The only order in which digits, separators and letters stand alike everywhere.
 _BINARY = "COLLATE Latin1_General_BIN2"
+
+_FLOOR = "SELECT CAST(MIN_ACTIVE_ROWVERSION() AS varbinary(8))"
 
 
 def kinds(db: Database, table: Table) -> dict[str, Kind]:
@@ -45,8 +47,19 @@ def kinds(db: Database, table: Table) -> dict[str, Kind]:
     return found
 
 
+def tells_floor(db: Database) -> bool:
+    """Whether the server tells which rowversions are still to be committed: not every server that
+    speaks T-SQL does. Not within a transaction, which its refusal would end.
+    """
+    try:
+        db.run(_FLOOR)
+    except (ConfigError, TerminalError):
+        return False
+    return True
+
+
 def newest(
-    db: Database, table: Table, column: TableColumn, above: Watermark | None
+    db: Database, table: Table, column: TableColumn, above: Watermark | None, *, floor: bool
 ) -> Watermark | None:
     """The largest value of an incremental column, as the server's own text for it.
 
@@ -55,6 +68,7 @@ def newest(
         table: the table.
         column: the column.
         above: only values above it count.
+        floor: whether the server tells the lowest rowversion that is still to be committed.
 
     Raises:
         TerminalError: it is a column of text whose values are not times of one format.
@@ -71,7 +85,7 @@ def newest(
         return _newest_text(db, table, column, value, above)
     if value is None:
         return None
-    if kind == "rowversion" and db.server.min_active_rowversion:
+    if kind == "rowversion" and floor:
         value = min(value, _settled(db))
     return Watermark(kind=kind, value=value)
 
@@ -82,8 +96,7 @@ def _settled(db: Database) -> str:
 
     https://learn.microsoft.com/sql/t-sql/functions/min-active-rowversion-transact-sql
     """
-    lowest = db.value("SELECT CAST(MIN_ACTIVE_ROWVERSION() AS varbinary(8))")
-    return f"{max(int.from_bytes(lowest) - 1, 0):016X}"
+    return f"{max(int.from_bytes(db.value(_FLOOR)) - 1, 0):016X}"
 
 
 def _newest_text(
@@ -110,12 +123,3 @@ def _newest_text(
     if value is None:
         return None
     return Watermark(kind="date" if len(value) == 10 else "timestamp", value=value)
-
-
-def shape(text: str) -> str:
-    """The LIKE pattern of all ISO times whose order as text is their order in time: digits in the
-    same places, the same separators, the same zone.
-    """
-    zone = re.search(r"(?<=\d)(Z|[+-]\d\d:?\d\d)?$", text[10:])
-    end = 10 + zone.start() if zone else len(text)
-    return re.sub(r"\d", "[0-9]", text[:end]) + text[end:]

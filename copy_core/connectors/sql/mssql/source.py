@@ -12,14 +12,14 @@ from copy_core.connectors.base import Source, SourceCapabilities, TableInfo, nea
 from copy_core.connectors.sql.mssql import catalog, cuts, newest, reading
 from copy_core.connectors.sql.mssql.db import Database
 from copy_core.connectors.sql.mssql.dialect import MssqlTerms, select
-from copy_core.connectors.sql.mssql.names import parse, quote
+from copy_core.connectors.sql.mssql.names import ObjectName, parse, quote
 from copy_core.connectors.sql.mssql.ranges import leads, limits
-from copy_core.connectors.sql.mssql.stream import stream
+from copy_core.connectors.sql.mssql.stream import stream, stream_rows
 from copy_core.connectors.sql.mssql.types import max_length
 from copy_core.connectors.sql.mssql.values import literal
 from copy_core.connectors.sql.text import Sql
 from copy_core.connectors.sql.where import where
-from copy_core.errors import ConfigError, CopyJobError
+from copy_core.errors import ConfigError, CopyJobError, TransientError
 
 if TYPE_CHECKING:
     from copy_core.connectors.options import MssqlOptions
@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 
 _BATCH_BYTES = 16 << 20
 """What a batch may take in memory, roughly; a single row may be larger."""
+
+# The driver holds the interpreter while it fetches rows with large values, waiting included, and
+# with it every other thread: so it is asked for few of them at a time.
+_LARGE_ROWS = 1_000
+_LARGE_BYTES = 4 << 20
+_FEWEST = 16
+"""Fetched fewer at a time, rows are faster one by one."""
 
 _NO_SNAPSHOT = (
     "The database does not allow snapshot isolation, so rows that change while they are read are"
@@ -58,6 +65,7 @@ class MssqlSource(Source):
         self._options = options
         self._db = Database(options)
         self._tables: dict[tuple[str, str], Table] = {}
+        self._viewing = self._tells_floor = False
 
     def close(self) -> None:
         self._db.close()
@@ -66,10 +74,7 @@ class MssqlSource(Source):
         return catalog.table_names(self._db)
 
     def describe(self, name: str, query: str = "") -> TableInfo:
-        self._db.run("IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION")
-        table = self._look(name, query)
-        if self._snapshot(table):
-            self._db.run("BEGIN TRANSACTION")
+        table = self._view(name, query)
         columns = [c for c in table.columns if not c.refusal]
         lengths = {c.name: max_length(c.type, c.seventh_digit) for c in columns}
         return TableInfo(
@@ -87,7 +92,8 @@ class MssqlSource(Source):
 
     def newest(self, info: TableInfo, column: str, above: Watermark | None) -> Watermark | None:
         table = self._table(info.object, info.query)
-        return newest.newest(self._db, table, table.column(column), above)
+        floor = self._tells_floor
+        return newest.newest(self._db, table, table.column(column), above, floor=floor)
 
     def count_nulls(self, info: TableInfo, column: str) -> int:
         table = self._table(info.object, info.query)
@@ -114,7 +120,7 @@ class MssqlSource(Source):
         return cuts.split(self._db, table, whole, _condition(table, whole), parts)
 
     def read(self, part: Slice, batch_rows: int) -> Iterator[pa.RecordBatch]:
-        table = self._table(part.object, part.query)
+        table = self._tables.get((part.object, part.query)) or self._glance(part)
         columns = [table.column(name) for name in part.columns]
         fields = [c.field.with_name(name) for c, name in zip(columns, part.columns, strict=True)]
         schema = pa.schema(fields)
@@ -124,7 +130,9 @@ class MssqlSource(Source):
         condition = _condition(table, part)
         statement = select(table, listed, condition)
         try:
-            with closing(self._batches(table, columns, condition, statement, batch_rows)) as found:
+            large = [quote(c.name) for c in columns if reading.is_large(c)]
+            largest = self._largest(table, large, condition) if large else None
+            with closing(self._batches(table, statement, batch_rows, largest)) as found:
                 for batch in found:
                     if fine:
                         reading.refuse_fine(batch.column(len(columns)), columns)
@@ -135,44 +143,64 @@ class MssqlSource(Source):
             e.at(table=table.label)
             raise
 
-    def _batches(
-        self,
-        table: Table,
-        columns: Sequence[TableColumn],
-        condition: Sql,
-        statement: Sql,
-        batch_rows: int,
-    ) -> Generator[pa.RecordBatch]:
-        """The rows as the driver gives them, in batches that large values do not fill the memory
-        with.
-        """
-        fetched = min(batch_rows, self._rows_in_memory(table, columns, condition))
-        found = stream(self._options, statement, fetched, snapshot=self._snapshot(table))
-        with closing(found) as batches:
-            yield from batches if fetched == batch_rows else _gathered(batches, batch_rows)
+    def _largest(self, table: Table, large: Sequence[str], condition: Sql) -> int:
+        """What the large values of a row take at most, in bytes."""
+        size = " + ".join(f"ISNULL(CAST(DATALENGTH({name}) AS bigint), 0)" for name in large)
+        asked = select(table, f"MAX({size})", condition)
+        if self._viewing:
+            return self._db.value(asked) or 0
+        with self._db.transaction(snapshot=self._snapshot(table)):
+            return self._db.value(asked) or 0
 
-    def _rows_in_memory(self, table: Table, columns: Sequence[TableColumn], condition: Sql) -> int:
-        """How many rows may be in memory at a time, by the largest of their large values and by
-        what a row takes on average.
+    def _batches(
+        self, table: Table, statement: Sql, batch_rows: int, largest: int | None
+    ) -> Generator[pa.RecordBatch]:
+        """The rows as the driver gives them, in batches that fit in memory.
+
+        Args:
+            table: what they are read from.
+            statement: the query for them.
+            batch_rows: how many rows a batch has at most.
+            largest: what the large values of a row take at most; None when there are no such
+                columns.
         """
-        per_row = (table.bytes or 0) // max(table.rows or 0, 1)
-        large = [quote(c.name) for c in columns if reading.is_large(c)]
-        if large:
-            size = " + ".join(f"ISNULL(CAST(DATALENGTH({name}) AS bigint), 0)" for name in large)
-            largest = self._db.value(select(table, f"MAX({size})", condition))
-            per_row = max(per_row, largest or 0)
-        return max(1, _BATCH_BYTES // max(per_row, 1))
+        options, snapshot = self._options, self._snapshot(table)
+        if largest is None:
+            yield from stream(options, statement, batch_rows, _BATCH_BYTES, snapshot=snapshot)
+            return
+        fetched = min(_LARGE_ROWS, _LARGE_BYTES // max(largest, 1))
+        if fetched < _FEWEST:
+            yield from stream_rows(options, statement, batch_rows, _LARGE_BYTES, snapshot=snapshot)
+            return
+        fetched = min(fetched, batch_rows)
+        with closing(stream(options, statement, fetched, _LARGE_BYTES, snapshot=snapshot)) as found:
+            yield from _gathered(found, batch_rows)
 
     def _table(self, name: str, query: str) -> Table:
-        return self._tables.get((name, query)) or self._look(name, query)
+        return self._tables.get((name, query)) or self._view(name, query)
+
+    def _view(self, name: str, query: str) -> Table:
+        """Looks at a table in the transaction of its own in which it is then planned."""
+        if self._viewing:
+            self._viewing = False
+            # One by one: not every server takes the second where it has run the first just before.
+            self._db.run("IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION")
+            self._db.run("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        found = self._look(name, query)
+        if any(c.type.name == "rowversion" for c in found.columns):
+            self._tells_floor = newest.tells_floor(self._db)
+        if self._snapshot(found):
+            self._db.run("SET TRANSACTION ISOLATION LEVEL SNAPSHOT; BEGIN TRANSACTION")
+            self._viewing = True
+        self._tables[name, query] = found
+        return found
 
     def _look(self, name: str, query: str) -> Table:
         digit = self._options.seventh_digit
         if query:
             found = catalog.find_query(self._db, name, query, digit)
         else:
-            wanted = parse(name, self._db.server.default_schema)
-            table = catalog.find_table(self._db, wanted, digit)
+            table = catalog.find_table(self._db, self._name(name), digit)
             if table is None or table.name.table.startswith(catalog.OWN):
                 raise ConfigError(
                     f"there is no table {name}",
@@ -181,16 +209,31 @@ class MssqlSource(Source):
                     table=name,
                 )
             found = table
-        level = "SNAPSHOT" if self._snapshot(found) else "READ COMMITTED"
-        self._db.run(f"SET TRANSACTION ISOLATION LEVEL {level}")
-        self._tables[name, query] = found
         return found
+
+    def _glance(self, part: Slice) -> Table:
+        """Looks at no more than reading a part needs: each does so on a connection of its own, and
+        some servers take long over their catalog.
+        """
+        if not part.query:
+            columns = dict.fromkeys([*part.columns, *_asked(part)])
+            digit = self._options.seventh_digit
+            try:
+                return catalog.find_columns(self._db, self._name(part.object), [*columns], digit)
+            except TransientError:
+                raise
+            except CopyJobError:
+                pass  # What is missing, a longer look tells; or finds it written otherwise.
+        return self._look(part.object, part.query)
+
+    def _name(self, name: str) -> ObjectName:
+        return parse(name, self._db.server.default_schema)
 
     def _remarks(self, columns: Sequence[TableColumn]) -> Iterator[str]:
         server = self._db.server
         if not server.snapshot:
             yield _NO_SNAPSHOT
-        if any(c.type.name == "rowversion" for c in columns) and not server.min_active_rowversion:
+        if any(c.type.name == "rowversion" for c in columns) and not self._tells_floor:
             yield _NO_FLOOR
         if self._options.read_only:
             yield _REPLICA
@@ -217,6 +260,14 @@ def _gathered(batches: Iterable[pa.RecordBatch], most_rows: int) -> Iterator[pa.
 
 
 def _condition(table: Table, part: Slice) -> Sql:
-    asked = {c.column for c in part.filter} | {part.window.column} - {None}
-    terms = MssqlTerms({name: table.column(name) for name in asked if name})
+    terms = MssqlTerms({name: table.column(name) for name in _asked(part)})
     return where(part, terms, limits(table, part.range) if part.range else None)
+
+
+def _asked(part: Slice) -> Iterator[str]:
+    """The columns that the condition of a part speaks of."""
+    yield from (c.column for c in part.filter)
+    if part.window.column is not None:
+        yield part.window.column
+    if part.range is not None:
+        yield part.range["column"]

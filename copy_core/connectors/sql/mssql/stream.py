@@ -18,15 +18,20 @@ if TYPE_CHECKING:
     from copy_core.connectors.sql.text import Sql
 
 
+_FIRST_ROWS = 1_000
+"""What the first batch has at most; its size tells how many rows the next may have."""
+
+
 def stream(
-    options: MssqlOptions, sql: Sql, batch_rows: int, *, snapshot: bool
+    options: MssqlOptions, sql: Sql, batch_rows: int, batch_bytes: int, *, snapshot: bool
 ) -> Generator[pa.RecordBatch]:
     """Yields the rows of a query as the driver types them; nothing when there is no row.
 
     Args:
         options: the connection, secrets resolved.
         sql: one SELECT, which is one transaction of its own.
-        batch_rows: how many rows a batch has; the last may have fewer.
+        batch_rows: how many rows a batch has at most.
+        batch_bytes: what it takes in memory, about, if its rows are as wide as those before.
         snapshot: whether it sees the database as of its first look, whatever others commit.
 
     Raises:
@@ -39,14 +44,16 @@ def stream(
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL SNAPSHOT")
             cursor.execute(sql.text, *sql.values)
             # Not `arrow_reader`: it ends its rows early, without an error, when it is collected.
-            while (batch := cursor.arrow_batch(batch_rows)).num_rows:
+            rows = min(batch_rows, _FIRST_ROWS)
+            while (batch := cursor.arrow_batch(rows)).num_rows:
                 yield batch
+                rows = min(batch_rows, max(1, batch_bytes * batch.num_rows // batch.nbytes))
         except FAILURES as e:
             raise translate(e) from e
 
 
 def stream_rows(
-    options: MssqlOptions, sql: Sql, batch_bytes: int, *, snapshot: bool
+    options: MssqlOptions, sql: Sql, batch_rows: int, batch_bytes: int, *, snapshot: bool
 ) -> Generator[pa.RecordBatch]:
     """Yields the same rows, fetched one at a time through pyodbc.
 
@@ -56,6 +63,7 @@ def stream_rows(
     Args:
         options: the connection, secrets resolved.
         sql: one SELECT that may stand in a FROM, which is one transaction of its own.
+        batch_rows: how many rows a batch has at most.
         batch_bytes: a batch is full with the row that brings it to this size.
         snapshot: whether it sees the database as of its first look, whatever others commit.
 
@@ -79,7 +87,7 @@ def stream_rows(
             for row in cursor.execute(sql.text, *sql.values):
                 held.append(tuple(row))
                 size += sum(len(v) for v in row if isinstance(v, str | bytes))
-                if size >= batch_bytes:
+                if size >= batch_bytes or len(held) == batch_rows:
                     yield _batch(held, schema)
                     held, size = [], 0
             if held:
