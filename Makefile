@@ -26,7 +26,7 @@ ifndef PARALLEL
 .NOTPARALLEL:
 endif
 .PHONY: help demo setup installed test test-mssql lint bench crash clean need-python need-node
-.PHONY: need-mssql
+.PHONY: need-mssql need-odbc
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -38,7 +38,7 @@ setup: need-python need-node ## install all that the tests need, side by side
 	@$(MAKE) $(if $(filter -j%,$(MAKEFLAGS)),,--jobs=3) PARALLEL=1 installed
 
 installed: $(DEV) $(AZURITE) $(LOCALSTACK)
-	@:
+	@$(MAKE) need-odbc
 
 test: setup lint ## lint, then all tests
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
@@ -98,6 +98,10 @@ need-node:
 	  { echo "The tests run Azurite, which needs Node.js, and 'node' does not run: install version 20 or newer from https://nodejs.org/ or your system's packages." >&2; exit 1; }
 	@test -e $(AZURITE) || npm --version >/dev/null 2>&1 || \
 	  { echo "The tests install Azurite with npm, and 'npm' does not run: install it (it comes with Node.js; Debian and Ubuntu: sudo apt install npm)." >&2; exit 1; }
+
+need-odbc:
+	@$(BIN)/python -c 'import pyodbc' 2>/dev/null || \
+	  { echo "The SQL Server connector needs a library of the system: $$($(BIN)/python -c 'import pyodbc' 2>&1 | tail -n 1). On Debian and Ubuntu: sudo apt install libodbc2; on others: unixODBC." >&2; exit 1; }
 
 need-mssql:
 	@test -n "$$COPYJOB_TEST_MSSQL" || \
