@@ -114,6 +114,7 @@ def test_a_network_number_is_none_of_the_servers() -> None:
         ("Arithmetic overflow error converting numeric to data type int.", "conversion"),
         ("Divide by zero error encountered.", "conversion"),
         ("Database 'x' on server 'y' is not currently available.", "unavailable"),
+        ("The system is not yet accepting connections", "unavailable"),
         ("The service is currently busy.", "busy"),
         ("Communication link failure", "connection-lost"),
     ],

@@ -198,6 +198,7 @@ CAUSES = (
         "40675 40852 42108 42109 45170 45179 45182 47132",
         words=r"is not currently available|encountered an error processing your request"
         r"|being recovered|shutdown is in progress|starting up|shutting down"
+        r"|not yet accepting connections"
         r"|terminating connection",
     ),
     Cause(
