@@ -152,6 +152,12 @@ def test_large_values_come_in_batches_of_a_size(options: MssqlOptions) -> None:
     assert all(b.nbytes >= 20_000 for b in batches[:-1])
 
 
+def test_large_values_of_a_query_that_begins_with_another(options: MssqlOptions) -> None:
+    query = "WITH q AS (" + numbers(3) + ") SELECT n, t FROM q"
+    (batch,) = stream_rows(options, query, 1_000, 20_000, snapshot=False)
+    assert sorted(batch.column("n").to_pylist()) == [1, 2, 3]
+
+
 @pytest.mark.parametrize(
     "value",
     [

@@ -175,6 +175,35 @@ def test_a_statement_that_ends_the_transaction_after_the_rows_doubles_none(place
     assert place.rows(ALL) == written(table())
 
 
+def test_a_statement_that_undoes_the_rows_and_begins_anew_is_refused(place: Place) -> None:
+    place.load(aim(table()), table())
+    target = aim(table(), 2, post_copy_sql=("ROLLBACK; BEGIN TRANSACTION",))
+    staged = place.stage(target, table(2, start=7))
+    with pytest.raises(TerminalError) as refused:
+        place.publish(target, staged)
+    assert refused.value.code == "transaction-ended"
+    place.to.close()
+    mended = target.model_copy(update={"post_copy_sql": ()})
+    assert place.publish(mended, staged).rows == 2
+    assert place.rows(ALL) == written(pa.concat_tables([table(), table(2, start=7)]))
+
+
+def test_rows_of_other_tables_do_not_go_with_those_that_are_replaced(place: Place) -> None:
+    place.run(
+        "CREATE TABLE t (id bigint PRIMARY KEY, name nvarchar(50), at bigint)",
+        "CREATE TABLE child (id bigint REFERENCES t (id) ON DELETE CASCADE)",
+    )
+    place.load(aim(table()), table())
+    place.run("INSERT INTO child VALUES (3)")
+    target = aim(table(), 2, "overwrite")
+    with pytest.raises(ConfigError) as refused:
+        place.publish(target, place.stage(target, table()))
+    assert refused.value.code == "cascade"
+    assert place.rows("SELECT id FROM child") == [(3,)]
+    place.run("DROP TABLE child")
+    assert place.rows(ALL) == written(table())
+
+
 def test_a_dropped_table_takes_its_history_with_it(place: Place) -> None:
     place.load(aim(table(), 4), table())
     place.run("DROP TABLE t")

@@ -116,6 +116,11 @@ def test_a_network_number_is_none_of_the_servers() -> None:
         ("Database 'x' on server 'y' is not currently available.", "unavailable"),
         ("The system is not yet accepting connections", "unavailable"),
         ("The service is currently busy.", "busy"),
+        ("A timeout occurred while waiting for memory resources to execute", "busy"),
+        ("Cannot continue the execution because the session is in the kill state.", "unavailable"),
+        ("The object was modified by a DDL statement in another transaction", "snapshot-conflict"),
+        ("SQL Server detected a logical consistency-based I/O error: bad checksum", "corrupt"),
+        ("SSL Provider: [error:0A000102:SSL routines::unsupported protocol]", "certificate"),
         ("Communication link failure", "connection-lost"),
     ],
 )

@@ -106,6 +106,12 @@ def test_a_column_that_is_never_null_needs_no_word_of_it() -> None:
     assert limits(column="id", after=None, to="-5") == "[id] <= CAST(-5 AS int)"
 
 
+def test_what_is_said_of_a_view_may_be_older_than_its_table() -> None:
+    view = Table(ObjectName("s", "v"), "view", (TableColumn("id", SqlType("int"), nullable=False),))
+    first = ranges.limits(view, {"column": "id", "after": None, "to": "5"}).readable(literal)
+    assert first == "([id] <= CAST(5 AS int) OR [id] IS NULL)"
+
+
 def test_a_partition_has_the_lower_end_where_the_function_says_so() -> None:
     assert limits(column="id", **{"from": "10", "below": "20"}) == (
         "[id] >= CAST(10 AS int) AND [id] < CAST(20 AS int)"

@@ -245,7 +245,10 @@ def _described(rows: list[tuple[Any, ...]], seventh_digit: SeventhDigit) -> tupl
     return tuple(
         TableColumn(
             row[2],
-            sql_type((row[5] or row[13]).partition("(")[0], *(number or 0 for number in row[6:9])),
+            sql_type(
+                (row[5] or row[13] or "user-defined").partition("(")[0],
+                *(number or 0 for number in row[6:9]),
+            ),
             bool(row[3]),
             collation=row[9] or "",
             seventh_digit=seventh_digit,

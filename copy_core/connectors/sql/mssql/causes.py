@@ -81,7 +81,9 @@ CAUSES = (
         "the server's certificate is not trusted: {said}",
         "Give its issuer in `ca_file` or, for the whole process, SSL_CERT_FILE; and connect by a"
         " name that the certificate has",
-        words=r"certificate verify failed|certificate chain|does not match host name",
+        words=r"certificate verify failed|certificate chain|does not match host name"
+        r"|unsupported protocol|no protocols available|(key|md) too (small|weak)|sigalg"
+        r"|target principal name",
     ),
     Cause(
         ConfigError,
@@ -124,6 +126,7 @@ CAUSES = (
         "the database does not allow snapshot isolation: {said}",
         "Run ALTER DATABASE ... SET ALLOW_SNAPSHOT_ISOLATION ON",
         numbers="3952",
+        words=r"snapshot isolation is not allowed",
     ),
     Cause(
         TransientError,
@@ -147,8 +150,10 @@ CAUSES = (
         "snapshot-conflict",
         "the snapshot that was read is no longer good: {said}",
         "If it goes on, run the job when the table's definition is not changed",
-        numbers="3957 3958 3959 3960 3961 3966 601 41301 41302 41305 41325 41839",
-        words=r"snapshot isolation transaction aborted|could not serialize access",
+        numbers="3957 3958 3959 3960 3961 3966 13535 601 41301 41302 41305 41325 41839",
+        words=r"snapshot isolation transaction aborted|could not serialize access"
+        r"|modified by a ddl statement|versioned row was not found|accessing version store"
+        r"|due to data movement",
     ),
     Cause(
         TransientError,
@@ -184,7 +189,9 @@ CAUSES = (
         numbers="701 802 844 845 846 1204 3635 8628 8645 8651 8657 10928 10929 10936 14355 "
         "17197 17803 17809 17810 17830 17889 40501 40549 40550 40551 40552 40553 42029 "
         "45156 45157 45161 45168 49918 49919 49920 49977 49983",
-        words=r"service is currently busy|not enough resources|too many (operations|connections)"
+        words=r"waiting for memory resources|memory grant|cannot obtain a lock resource"
+        r"|session (is|has been) terminated because|service is currently busy"
+        r"|not enough resources|too many (operations|connections)"
         r"|insufficient (system )?memory|resource id ?:",
     ),
     Cause(
@@ -198,8 +205,17 @@ CAUSES = (
         "40675 40852 42108 42109 45170 45179 45182 47132",
         words=r"is not currently available|encountered an error processing your request"
         r"|being recovered|shutdown is in progress|starting up|shutting down"
-        r"|not yet accepting connections"
+        r"|not yet accepting connections|session is in the kill state|not been recovered yet"
+        r"|not in the primary or secondary role|not accessible for queries|lacks a quorum"
         r"|terminating connection",
+    ),
+    Cause(
+        TerminalError,
+        "corrupt",
+        "the database is damaged: {said}",
+        "Look at it with DBCC CHECKDB, and restore it from a backup",
+        numbers="605 823 824 825 926 5242 5243 7105",
+        words=r"logical consistency-based|attempt to fetch logical page",
     ),
     Cause(
         TransientError,
@@ -240,17 +256,10 @@ CAUSES = (
     ),
     Cause(
         TerminalError,
-        "corrupt",
-        "the database is damaged: {said}",
-        "Look at it with DBCC CHECKDB, and restore it from a backup",
-        numbers="605 823 824 825 926 5242 5243 7105",
-    ),
-    Cause(
-        TerminalError,
         "too-long",
         "a value is longer than its column: {said}",
         "Make the column wider, or shorten the values at the source",
-        numbers="2628 8152",
+        numbers="1946 2628 8152",
         states="22001",
         words=r"would be truncated|value too long|exceeds schema size",
     ),
@@ -259,7 +268,7 @@ CAUSES = (
         "key-type",
         "a column is of a type that no index takes as its key: {said}",
         "Choose other keys in the job, or give the column a length that an index takes",
-        numbers="1919",
+        numbers="1908 1919",
     ),
     Cause(
         TerminalError,

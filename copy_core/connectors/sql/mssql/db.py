@@ -146,13 +146,14 @@ class Database:
     def _roll_back(self, error: BaseException) -> None:
         """Undoes the transaction for `error`, which stays the one that is raised."""
         self._within, self._failed = False, None
+        # What a batch has set before it broke off, such as IDENTITY_INSERT, no rollback takes back.
+        self._strange = True
         try:
             # The server has rolled back by itself after most errors.
             self.run(f"IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION; {_USUAL_LEVEL}")
         except CopyJobError as e:
             # Without its connection the server rolls back; nothing can be committed later.
             error.add_note(f"The transaction could not be rolled back: {e}")
-            self._strange = True
             self.close()
 
 

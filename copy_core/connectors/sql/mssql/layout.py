@@ -49,7 +49,7 @@ _ISO_TIME = "nvarchar(40)"
 
 # Well-known binary has no reference system of its own: these are the defaults of the two types.
 _PUBLISHED_AS = {
-    "xml": "CAST({0} AS xml)",
+    "xml": "CONVERT(xml, {0}, 1)",
     "hierarchyid": "CAST({0} AS hierarchyid)",
     "geometry": "geometry::STGeomFromWKB({0}, 0)",
     "geography": "geography::STGeomFromWKB({0}, 4326)",

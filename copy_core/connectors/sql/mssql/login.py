@@ -196,7 +196,7 @@ def _knock(server: str) -> None:
     """
     host, _, port = server.removeprefix("tcp:").partition(",")
     host, _, instance = host.partition("\\")
-    if ":" in host or (instance and not port):
+    if ":" in host or (instance and not port) or host in (".", "(local)", "(localdb)"):
         return  # another protocol, or a port that only the server's browser service knows
     port = port.strip() or "1433"
     if not port.isdecimal() or int(port) >= 1 << 16:

@@ -25,6 +25,7 @@ _SAMPLE_LENGTH = 64
 _BINARY = "COLLATE Latin1_General_BIN2"
 
 _FLOOR = "SELECT CAST(MIN_ACTIVE_ROWVERSION() AS varbinary(8))"
+_UPDATEABLE = "SELECT CAST(DATABASEPROPERTYEX(DB_NAME(), 'Updateability') AS nvarchar(20))"
 
 
 def kinds(db: Database, table: Table) -> dict[str, Kind]:
@@ -49,13 +50,14 @@ def kinds(db: Database, table: Table) -> dict[str, Kind]:
 
 def tells_floor(db: Database) -> bool:
     """Whether the server tells which rowversions are still to be committed: not every server that
-    speaks T-SQL does. Not within a transaction, which its refusal would end.
+    speaks T-SQL does, and a replica does not know what is under way on its primary. Not within a
+    transaction, which its refusal would end.
     """
     try:
         db.run(_FLOOR)
+        return bool(db.value(_UPDATEABLE) == "READ_WRITE")
     except (ConfigError, TerminalError):
         return False
-    return True
 
 
 def newest(

@@ -22,7 +22,7 @@ _MOST = 8
 
 # One by one: not every server changes the level in a batch that began within a transaction.
 _RESET = (
-    "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION",
+    "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION; SET XACT_ABORT ON",
     "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
 )
 _AWAKE = "SELECT 1"

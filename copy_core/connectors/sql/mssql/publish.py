@@ -46,8 +46,7 @@ def _publish(db: Database, commit: Commit) -> Published:
             return done
         staged = staging.find(db, target, name.schema, commit.staged)
         if target.pre_copy_sql:
-            _run(db, "pre_copy_sql", target.pre_copy_sql)
-            _check_transaction(db, name)
+            _run(db, name, "pre_copy_sql", target.pre_copy_sql)
             table = catalog.find_table(db, name, db.options.seventh_digit)
         known = table is not None
         table = _shape(db, target, name, table)
@@ -63,7 +62,7 @@ def _publish(db: Database, commit: Commit) -> Published:
         )
         book.record(done)
         # After the record: a statement that ends the transaction ends it with both.
-        _run(db, "post_copy_sql", target.post_copy_sql)
+        _run(db, name, "post_copy_sql", target.post_copy_sql)
     return done
 
 
@@ -79,20 +78,21 @@ def _known(book: Ledger, target: Target) -> Published | None:
     )
 
 
-def _run(db: Database, setting: str, given: Sequence[str]) -> None:
-    """Runs a job's own statements."""
+def _run(db: Database, name: ObjectName, setting: str, given: Sequence[str]) -> None:
+    """Runs a job's own statements.
+
+    Raises:
+        TerminalError: one of them ended the transaction.
+    """
     for number, statement in enumerate(given, 1):
         try:
             db.run_strange(statement)
         except CopyJobError as e:
             raise e.at(statement=f"{setting} {number}") from None
-
-
-def _check_transaction(db: Database, name: ObjectName) -> None:
-    if not lock.held(db, name):
+    if given and not lock.held(db, name):
         raise TerminalError(
-            "a statement of pre_copy_sql ended the transaction that publishes; no row was copied",
-            fix="Leave COMMIT and ROLLBACK out of `pre_copy_sql`, and what calls them",
+            f"a statement of {setting} ended the transaction that publishes",
+            fix=f"Leave COMMIT and ROLLBACK out of `{setting}`, and what calls them",
             code="transaction-ended",
         )
 
@@ -122,6 +122,7 @@ def _write(
     """Moves the staged rows into the table; returns how many were superseded."""
     cleared = known and (target.write == "overwrite" or target.truncate)
     if cleared:
+        target_table.check_references(db, table)
         _clear(db, table.name)
     filling = Filling(table, db.server.collation)
     ours = cleared or not known

@@ -154,4 +154,6 @@ def limits(table: Table, given: JsonDict) -> Sql:
     ]
     first = given.get("after") is None and given.get("from") is None
     condition = join(" AND ", bounds)
-    return "(" + condition + f" OR {name} IS NULL)" if first and column.nullable else condition
+    # What is said of a view's columns may be older than its table.
+    missing = column.nullable or table.kind != "table"
+    return "(" + condition + f" OR {name} IS NULL)" if first and missing else condition

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from copy_core.connectors.sql.mssql.db import Database
 
-# Not in sys.databases: some servers leave the collation out there.
+# The collation is not asked of sys.databases, which some servers leave it out of. The name is what
+# tells: DB_ID() of Azure SQL Database is another number than that view's
+# (https://learn.microsoft.com/sql/t-sql/functions/db-id-transact-sql).
 _PROBE = """
 SELECT CAST(DATABASEPROPERTYEX(DB_NAME(), 'Collation') AS nvarchar(128)), SCHEMA_NAME(),
     snapshot_isolation_state, is_read_committed_snapshot_on
-FROM sys.databases WHERE database_id = DB_ID()
+FROM sys.databases WHERE name = DB_NAME()
 """
 
 

@@ -62,7 +62,7 @@ def stream_rows(
 
     Args:
         options: the connection, secrets resolved.
-        sql: one SELECT that may stand in a FROM, which is one transaction of its own.
+        sql: one SELECT, which is one transaction of its own. It is begun twice, to learn the types.
         batch_rows: how many rows a batch has at most.
         batch_bytes: a batch is full with the row that brings it to this size.
         snapshot: whether it sees the database as of its first look, whatever others commit.
@@ -70,10 +70,9 @@ def stream_rows(
     Raises:
         CopyJobError: as `login.odbc`, and for what the query meets.
     """
-    none = "SELECT * FROM (" + sql + ") AS rows_of WHERE 1 = 0"
     with closing(login.direct(options)) as direct:
         try:
-            schema = direct.cursor().execute(none.text, *none.values).arrow_batch(0).schema
+            schema = direct.cursor().execute(sql.text, *sql.values).arrow_batch(0).schema
         except FAILURES as e:
             raise translate(e) from e
     with closing(login.odbc(options)) as connection:

@@ -29,6 +29,12 @@ _SPELLED = "SELECT SCHEMA_NAME(schema_id), name FROM sys.objects WHERE object_id
 _KINDS = {"V": "a view", "SN": "a synonym", "ET": "an external table"}
 
 
+_CASCADING = (
+    "SELECT TOP (1) name FROM sys.foreign_keys WHERE referenced_object_id = ?"
+    " AND delete_referential_action <> 0 AND is_disabled = 0"
+)
+
+
 class Whereto(NamedTuple):
     """Where a target's rows go.
 
@@ -101,6 +107,21 @@ def check_place(db: Database, target: Target) -> None:
                 code="not-a-table",
             )
     rights.check(db, target, name, exists=bool(found))
+
+
+def check_references(db: Database, table: Table) -> None:
+    """Makes sure that rows of other tables do not go with those of this one.
+
+    Raises:
+        ConfigError: a foreign key to it cascades.
+    """
+    cascading = db.value(_CASCADING, (table.object_id,))
+    if cascading is not None:
+        raise ConfigError(
+            f"the foreign key {cascading} changes rows of another table when rows are deleted here",
+            fix="Use `write: upsert`, or disable the foreign key while rows are replaced",
+            code="cascade",
+        )
 
 
 def create(db: Database, name: ObjectName, layout: Layout, target: Target) -> None:
