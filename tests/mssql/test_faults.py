@@ -14,6 +14,7 @@ import pyodbc
 import pytest
 
 from copy_core.connectors.options import MssqlOptions
+from copy_core.connectors.sql.mssql import pool
 from tests.mssql.desk import Desk
 from tests.mssql.server import Database, Databases
 
@@ -59,6 +60,7 @@ def somebody(database: Database, *rights: str) -> Iterator[MssqlOptions]:
             database.run(f"{right} TO {name}")
         yield login(database.options, name)
     finally:
+        pool.sweep(everything=True)
         with suppress(pyodbc.Error):
             database.run(f"DROP USER {name}")
         database.run(f"DROP LOGIN {name}")

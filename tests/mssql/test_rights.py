@@ -6,7 +6,7 @@ import re
 import secrets
 from pathlib import Path
 
-from copy_core.connectors.sql.mssql import MssqlSource
+from copy_core.connectors.sql.mssql import MssqlSource, pool
 from copy_core.job import Condition
 from copy_core.model import Slice
 from copy_core.watermark import Window
@@ -51,6 +51,7 @@ def test_what_the_docs_grant_is_all_that_a_source_needs(databases: Databases) ->
             rows = [row for p in parts for b in source.read(p, 10) for row in b.to_pylist()]
             assert sorted(row["note"] for row in rows) == ["a", "b"]
     finally:
+        pool.sweep(everything=True)
         database.run("DROP TABLE sales.orders")
         database.run("DROP SCHEMA sales")
         database.run(f"DROP USER [{user}]")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from traceback import clear_frames
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -70,15 +71,16 @@ def load(
             if feed.error is None:
                 return _count(connection, name)
     except BaseException as e:
+        # What the error keeps of the driver must go now: freed while another bulk copy of the
+        # process runs, its runtime panics.
+        clear_frames(e.__traceback__)
         # The driver makes a text of what the batches raise, and panics on some broken connections.
         if feed.error is None:
             raise _meant(e, name) from e
     try:
         raise feed.error
     finally:
-        # An error that is kept keeps its frames, and those of the driver, which may not be freed
-        # while another bulk copy of the process runs.
-        del feed
+        del feed  # or the error would keep itself, and all frames, in a circle
 
 
 def _count(connection: mssql_python.Connection, name: ObjectName) -> int:
