@@ -20,22 +20,22 @@ class CuttingProxy:
     """Forwards connections to a server, until it is told to cut them.
 
     Args:
-        host: where the server is.
-        port: its port.
+        server: where the server is, as `host,port`.
 
     Attributes:
-        port: the port of this machine that leads to the server.
+        address: what leads to it, likewise.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, server: str) -> None:
+        host, _, port = server.removeprefix("tcp:").partition(",")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.mssql.cutting_proxy", host, str(port)],
+            [sys.executable, "-m", "tests.mssql.cutting_proxy", host, port or "1433"],
             cwd=Path(__file__).parents[2],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.port = int(self._answer())
+        self.address = f"127.0.0.1,{self._answer().strip()}"
 
     def __enter__(self) -> Self:
         return self

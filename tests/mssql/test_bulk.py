@@ -19,7 +19,7 @@ from copy_core.connectors.sql.mssql.names import ObjectName
 from copy_core.connectors.sql.mssql.table import TableColumn
 from copy_core.connectors.sql.mssql.types import SqlType
 from copy_core.errors import Cancelled, ConfigError, TerminalError, TransientError
-from tests.mssql.relay import Relay
+from tests.mssql.cutting_proxy import CuttingProxy
 from tests.mssql.server import PASSWORD_VARIABLE, Database, Databases
 
 LATIN = "Latin1_General_CI_AS"
@@ -212,15 +212,15 @@ def test_a_connection_that_breaks_is_worth_another_attempt(
     database: Database, options: MssqlOptions
 ) -> None:
     name = create(database, "t", ID, NAME)
-    with Relay(options.server) as relay:
+    with CuttingProxy(options.server) as proxy:
 
         def batches() -> Iterator[pa.RecordBatch]:
             for i in range(200):
                 if i == 20:
-                    relay.cut()
+                    proxy.cut()
                 yield batch(i * 10_000, 10_000)
 
-        through = options.model_copy(update={"server": relay.address})
+        through = options.model_copy(update={"server": proxy.address})
         with pytest.raises(TransientError):
             load(through, name, [ID, NAME], batches())
     assert count(database, name) < 2_000_000
@@ -229,8 +229,8 @@ def test_a_connection_that_breaks_is_worth_another_attempt(
 def test_a_server_that_is_not_there_is_worth_another_attempt(
     database: Database, options: MssqlOptions
 ) -> None:
-    with Relay(options.server) as relay:
-        through = options.model_copy(update={"server": relay.address})
+    with CuttingProxy(options.server) as proxy:
+        through = options.model_copy(update={"server": proxy.address})
     with pytest.raises(TransientError):
         load(through, create(database, "t", ID, NAME), [ID, NAME], iter([batch(0, 1)]))
 

@@ -8,7 +8,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from copy_core.connectors.sql.mssql.stream import stream, stream_rows
 from copy_core.connectors.sql.text import Sql, bind
 from copy_core.errors import ConfigError, TerminalError, TransientError
 from copy_core.secrets import resolve
+from tests.mssql.cutting_proxy import CuttingProxy
 from tests.mssql.server import Databases
 
 
@@ -150,6 +151,20 @@ def test_large_values_come_in_batches_of_a_size(options: MssqlOptions) -> None:
     assert sum(b.num_rows for b in batches) == 50
     assert all(b.num_rows < 50 for b in batches)
     assert all(b.nbytes >= 20_000 for b in batches[:-1])
+
+
+@pytest.mark.parametrize("how", [stream, stream_rows])
+def test_a_read_that_is_cut_off_is_worth_another_attempt(
+    options: MssqlOptions, how: Callable[..., Iterator[pa.RecordBatch]]
+) -> None:
+    with CuttingProxy(options.server) as proxy:
+        through = options.model_copy(update={"server": proxy.address})
+        batches = how(through, numbers(100_000), 1_000, 20_000, snapshot=False)
+        next(batches)
+        proxy.cut_after(100_000)
+        with pytest.raises(TransientError):
+            for _ in batches:
+                pass
 
 
 def test_large_values_of_a_query_that_begins_with_another(options: MssqlOptions) -> None:
