@@ -17,7 +17,7 @@ from copy_core.connectors.sql.sqlite_db import Database
 from copy_core.connectors.sql.sqlite_publish import ledger, publish
 from copy_core.connectors.sql.sqlite_types import declare, stored
 from copy_core.connectors.sql.sqlite_values import encode, physical
-from copy_core.connectors.sql.text import names, quote
+from copy_core.connectors.sql.text import names, quote, told_apart
 from copy_core.errors import ConfigError, TerminalError
 from copy_core.model import Staged
 from copy_core.schema import reconcile, schema_from_json
@@ -153,7 +153,7 @@ class SqliteDestination(Destination):
 def _schema(target: Target, table: Table | None) -> tuple[pa.Schema, list[pa.Field]]:
     """The schema to stage rows in, and the columns that the table lacks."""
     incoming = schema_from_json(target.columns)
-    _unambiguous(incoming)
+    spelled = told_apart(incoming.names, fold)
     if table is None:
         return pa.schema([f.with_type(stored(f.type)) for f in incoming]), []
     if table.kind != "table":
@@ -162,7 +162,6 @@ def _schema(target: Target, table: Table | None) -> tuple[pa.Schema, list[pa.Fie
             fix="Set `destination` of the table to the name of a table",
             code="not-a-table",
         )
-    spelled = {fold(name): name for name in incoming.names}
     existing = []
     for column in table.columns:
         name = spelled.get(fold(column.name))
@@ -181,19 +180,6 @@ def _schema(target: Target, table: Table | None) -> tuple[pa.Schema, list[pa.Fie
     grown = {f.name for f in added}
     fields = [f.with_type(stored(f.type)) if f.name in grown else f for f in schema]
     return pa.schema(fields), added
-
-
-def _unambiguous(schema: pa.Schema) -> None:
-    seen: dict[str, str] = {}
-    for name in schema.names:
-        other = seen.setdefault(fold(name), name)
-        if other is not name:
-            raise ConfigError(
-                f"SQLite does not tell the columns {other} and {name} apart",
-                fix="Give one of them another name with `rename`",
-                code="ambiguous-column",
-                column=name,
-            )
 
 
 def _chunks(batches: Iterable[pa.RecordBatch], schema: pa.Schema, table: str) -> Iterator[pa.Table]:

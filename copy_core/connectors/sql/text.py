@@ -72,6 +72,29 @@ def names(columns: Iterable[str], quoted: Callable[[str], str] = quote) -> str:
     return ", ".join(quoted(c) for c in columns)
 
 
+def told_apart(columns: Iterable[str], fold: Callable[[str], str]) -> dict[str, str]:
+    """The names of columns by the form in which a database compares them.
+
+    Args:
+        columns: the names.
+        fold: gives that form.
+
+    Raises:
+        ConfigError: it takes two of them for one.
+    """
+    seen: dict[str, str] = {}
+    for name in columns:
+        other = seen.setdefault(fold(name), name)
+        if other is not name:
+            raise ConfigError(
+                f"the database does not tell the columns {other} and {name} apart",
+                fix="Give one of them another name with `rename`",
+                code="ambiguous-column",
+                column=name,
+            )
+    return seen
+
+
 def literal(value: Value) -> str:
     """A value as standard SQL writes it, for people to read; statements bind values instead."""
     if value is None:

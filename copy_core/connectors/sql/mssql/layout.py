@@ -13,6 +13,7 @@ from copy_core.connectors.sql.mssql.encode_text import carrier
 from copy_core.connectors.sql.mssql.names import quote
 from copy_core.connectors.sql.mssql.table import TableColumn
 from copy_core.connectors.sql.mssql.types import declare
+from copy_core.connectors.sql.text import told_apart
 from copy_core.errors import ConfigError
 from copy_core.schema import reconcile, schema_from_json
 
@@ -100,7 +101,9 @@ def arrange(target: Target, table: Table | None, collation: str) -> Layout:
     """
     incoming = schema_from_json(target.columns)
     fold = folding(collation)
-    spelled = _spelled(incoming, fold)
+    for name in incoming.names:
+        quote(name)  # which refuses what cannot be a name
+    spelled = told_apart(incoming.names, fold)
     if table is None:
         fields = [f.with_type(stored(f.type)) for f in incoming]
         return Layout(pa.schema(fields), (), tuple(_created(f, target) for f in fields))
@@ -165,22 +168,6 @@ def folding(collation: str) -> Callable[[str], str]:
         return name
 
     return fold
-
-
-def _spelled(schema: pa.Schema, fold: Callable[[str], str]) -> dict[str, str]:
-    """The arriving names by the form in which they are compared."""
-    seen: dict[str, str] = {}
-    for name in schema.names:
-        quote(name)
-        other = seen.setdefault(fold(name), name)
-        if other is not name:
-            raise ConfigError(
-                f"the database does not tell the columns {other} and {name} apart",
-                fix="Give one of them another name with `rename`",
-                code="ambiguous-column",
-                column=name,
-            )
-    return seen
 
 
 def _check_writable(table: Table, arriving: Iterable[TableColumn]) -> None:
