@@ -16,11 +16,12 @@ import pyarrow as pa
 import pytest
 
 from copy_core.connectors.options import MssqlOptions
-from copy_core.connectors.sql.mssql import login
+from copy_core.connectors.sql.mssql import login, reader
 from copy_core.connectors.sql.mssql.db import Database
-from copy_core.connectors.sql.mssql.stream import stream, stream_rows
+from copy_core.connectors.sql.mssql.stream import schema_of, stream, stream_rows
 from copy_core.connectors.sql.text import Sql, bind
 from copy_core.errors import ConfigError, TerminalError, TransientError
+from copy_core.model import Slice
 from copy_core.secrets import resolve
 from tests.mssql.cutting_proxy import CuttingProxy
 from tests.mssql.server import Databases
@@ -37,6 +38,20 @@ def options(databases: Databases) -> MssqlOptions:
 def db(options: MssqlOptions) -> Iterator[Database]:
     with closing(Database(options)) as db:
         yield db
+
+
+def fetched(options: MssqlOptions, sql: Sql, rows: int, size: int) -> Iterator[pa.RecordBatch]:
+    """The rows of a query, fetched many at a time."""
+    with closing(login.direct(options)) as connection:
+        yield from stream(connection, sql, rows, size)
+
+
+def one_by_one(options: MssqlOptions, sql: Sql, rows: int, size: int) -> Iterator[pa.RecordBatch]:
+    """The same rows, fetched one at a time."""
+    with closing(login.direct(options)) as connection:
+        schema = schema_of(connection, sql)
+    with closing(login.odbc(options)) as other:
+        yield from stream_rows(other, sql, schema, rows, size)
 
 
 def numbers(count: int) -> Sql:
@@ -137,29 +152,31 @@ def test_what_the_server_can_is_asked_before_a_transaction(db: Database) -> None
 
 
 def test_rows_arrive_as_arrow(options: MssqlOptions) -> None:
-    batches = list(stream(options, numbers(25_000), 10_000, 1 << 30, snapshot=True))
+    batches = list(fetched(options, numbers(25_000), 10_000, 1 << 30))
     assert [b.num_rows for b in batches] == [1_000, 10_000, 10_000, 4_000]
     table = pa.Table.from_batches(batches)
     assert sorted(table["n"].to_pylist()) == list(range(1, 25_001))
     assert table["t"].to_pylist() == [str(n) for n in table["n"].to_pylist()]
-    assert list(stream(options, numbers(0), 10_000, 1 << 20, snapshot=False)) == []
+    assert list(fetched(options, numbers(0), 10_000, 1 << 20)) == []
 
 
 def test_large_values_come_in_batches_of_a_size(options: MssqlOptions) -> None:
     query = "SELECT n, REPLICATE(t, 1000) AS t FROM (" + numbers(50) + ") AS x"
-    batches = list(stream_rows(options, query, 1_000, 20_000, snapshot=False))
+    batches = list(one_by_one(options, query, 1_000, 20_000))
     assert sum(b.num_rows for b in batches) == 50
     assert all(b.num_rows < 50 for b in batches)
     assert all(b.nbytes >= 20_000 for b in batches[:-1])
 
 
-@pytest.mark.parametrize("how", [stream, stream_rows])
+@pytest.mark.parametrize("how", [fetched, one_by_one])
 def test_a_read_that_is_cut_off_is_worth_another_attempt(
     options: MssqlOptions, how: Callable[..., Iterator[pa.RecordBatch]]
 ) -> None:
+    # More than what lies between server and reader can hold.
+    query = "SELECT n, REPLICATE(t, 200) AS t FROM (" + numbers(100_000) + ") AS x"
     with CuttingProxy(options.server) as proxy:
         through = options.model_copy(update={"server": proxy.address})
-        batches = how(through, numbers(100_000), 1_000, 20_000, snapshot=False)
+        batches = how(through, query, 1_000, 20_000)
         next(batches)
         proxy.cut_after(100_000)
         with pytest.raises(TransientError):
@@ -169,7 +186,7 @@ def test_a_read_that_is_cut_off_is_worth_another_attempt(
 
 def test_large_values_of_a_query_that_begins_with_another(options: MssqlOptions) -> None:
     query = "WITH q AS (" + numbers(3) + ") SELECT n, t FROM q"
-    (batch,) = stream_rows(options, query, 1_000, 20_000, snapshot=False)
+    (batch,) = one_by_one(options, query, 1_000, 20_000)
     assert sorted(batch.column("n").to_pylist()) == [1, 2, 3]
 
 
@@ -201,8 +218,7 @@ def test_large_values_of_a_query_that_begins_with_another(options: MssqlOptions)
 def test_both_drivers_give_the_same_values(options: MssqlOptions, value: str) -> None:
     query = "SELECT " + value + " AS v, CASE WHEN 1 = " + bind(2) + f" THEN {value} END AS n"
     one, other = (
-        pa.Table.from_batches(read(options, query, 100, 1 << 20, snapshot=True))
-        for read in (stream, stream_rows)
+        pa.Table.from_batches(read(options, query, 100, 1 << 20)) for read in (fetched, one_by_one)
     )
     assert one.equals(other)
     assert one.num_rows == 1
@@ -212,13 +228,14 @@ def test_both_drivers_give_the_same_values(options: MssqlOptions, value: str) ->
 def test_a_query_that_fails_half_way_never_ends_quietly(options: MssqlOptions) -> None:
     query = "SELECT 100 / (30000 - n) AS q FROM (" + numbers(60_000) + ") AS x"
     with pytest.raises(TerminalError) as e:
-        list(stream(options, query, 1_000, 1 << 20, snapshot=False))
+        list(fetched(options, query, 1_000, 1 << 20))
     assert e.value.code == "conversion"
 
 
 def test_a_read_that_is_left_closes_its_connection(db: Database, options: MssqlOptions) -> None:
-    query = "SELECT @@SPID AS me, n FROM (" + numbers(100_000) + ") AS x"
-    rows = stream(options, query, 10, 1 << 20, snapshot=True)
+    ten = "(VALUES (0),(1),(2),(3),(4),(5),(6),(7),(8),(9))"
+    query = f"SELECT @@SPID AS me FROM {', '.join(f'{ten} AS d{n}(v)' for n in range(5))}"
+    rows = reader.read(options, Slice(object="q", columns=("me",), query=query), 10)
     me = next(rows)["me"][0].as_py()
     alive = "SELECT COUNT(*) FROM sys.dm_exec_sessions WHERE session_id = ?"
 

@@ -148,8 +148,8 @@ def test_a_heap_without_incremental_column_is_one_part() -> None:
     ("rows", "clause"),
     [
         (None, ""),
-        (2_000_000, ""),
-        (1_000_000_000, " TABLESAMPLE SYSTEM (0.200000 PERCENT)"),
+        (200_000, ""),
+        (1_000_000_000, " TABLESAMPLE SYSTEM (0.020000 PERCENT)"),
     ],
 )
 def test_of_a_large_table_a_sample_is_looked_at(rows: int | None, clause: str) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _STEPS_PER_PART = 16
 
 # Values that are looked at; of a larger table a sample of its pages.
-_LOOKED_AT = 2_000_000
+_LOOKED_AT = 200_000
 _PER_PART = 5_000
 
 # A part is at most so much larger than its share, if the values allow.

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from copy_core.connectors.sql.mssql import login, pool
 from copy_core.connectors.sql.mssql.faults import FAILURES, translate
-from copy_core.connectors.sql.mssql.server import Server, probe
+from copy_core.connectors.sql.mssql.server import Server, known
 from copy_core.connectors.sql.text import Sql, Value
 from copy_core.errors import CopyJobError, TransientError
 
 if TYPE_CHECKING:
     from copy_core.connectors.options import MssqlOptions
-    from copy_core.connectors.sql.mssql.connect import pyodbc
+    from copy_core.connectors.sql.mssql.connect import mssql_python, pyodbc
 
 Row = tuple[Any, ...]
 _USUAL_LEVEL = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
@@ -29,28 +29,34 @@ class Database:
 
     Args:
         options: the connection, secrets resolved.
+        connection: one that is open, and stays the caller's; by default it opens its own.
 
     Raises:
         ConfigError: a driver is missing, or the server refuses us.
         TransientError: the server does not answer.
     """
 
-    def __init__(self, options: MssqlOptions) -> None:
+    def __init__(
+        self,
+        options: MssqlOptions,
+        connection: pyodbc.Connection | mssql_python.Connection | None = None,
+    ) -> None:
         self.options = options
-        self._connection: pyodbc.Connection | None = pool.take(options) or login.odbc(options)
+        self._own = None if connection else pool.take(options) or login.odbc(options)
+        self._connection = connection or self._own
         self._within = self._strange = False
         self._failed: CopyJobError | None = None
 
     @cached_property
     def server(self) -> Server:
-        """What the server can do; asked once."""
-        return probe(self)
+        """What the server can do, as of a minute ago at most."""
+        return known(self)
 
     def close(self) -> None:
         """Gives the connection back; an open transaction is rolled back. Safe to call twice."""
-        if self._connection is None:
+        connection, self._own, self._connection = self._own, None, None
+        if connection is None:
             return
-        connection, self._connection = self._connection, None
         if self._strange:
             with self.errors():
                 connection.close()
@@ -115,7 +121,7 @@ class Database:
                         sets.append([tuple(row) for row in cursor.fetchall()])
                     elif cursor.rowcount >= 0:
                         count = cursor.rowcount
-                    more = cursor.nextset()
+                    more = bool(cursor.nextset())
             finally:
                 cursor.close()
         return sets, count

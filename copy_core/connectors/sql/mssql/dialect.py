@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from copy_core.connectors.sql.mssql.names import quote
 from copy_core.connectors.sql.mssql.queries import relation
+from copy_core.connectors.sql.mssql.ranges import limits
 from copy_core.connectors.sql.mssql.values import (
     BYTES,
     INTEGERS,
@@ -20,12 +21,14 @@ from copy_core.connectors.sql.mssql.values import (
     typed,
 )
 from copy_core.connectors.sql.text import Sql, bind
+from copy_core.connectors.sql.where import where
 from copy_core.errors import ConfigError, TerminalError
 
 if TYPE_CHECKING:
     from copy_core.connectors.sql.mssql.table import Table, TableColumn
     from copy_core.connectors.sql.mssql.types import SqlType
     from copy_core.job import Scalar
+    from copy_core.model import Slice
     from copy_core.watermark import Watermark
 
 _DECIMALS = {"decimal", "numeric", "money", "smallmoney"}
@@ -161,3 +164,18 @@ def _check_time(of: SqlType, text: str) -> None:
     moment = datetime.fromisoformat(text)
     if (moment.tzinfo is not None) != (of.name == "datetimeoffset"):
         raise ValueError(text)
+
+
+def predicate(table: Table, part: Slice) -> Sql:
+    """The condition that the rows of a part meet: its filter, its window and its range."""
+    terms = MssqlTerms({name: table.column(name) for name in asked(part)})
+    return where(part, terms, limits(table, part.range) if part.range else None)
+
+
+def asked(part: Slice) -> Iterator[str]:
+    """The columns that the predicate of a part speaks of."""
+    yield from (c.column for c in part.filter)
+    if part.window.column is not None:
+        yield part.window.column
+    if part.range is not None:
+        yield part.range["column"]

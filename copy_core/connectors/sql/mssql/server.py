@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,22 @@ class Server:
     read_committed_snapshot: bool
 
 
-def probe(db: Database) -> Server:
-    """Looks at the database that is connected to."""
+_KNOWN_SECONDS = 60.0
+_known: dict[str, tuple[float, Server]] = {}
+
+
+def known(db: Database) -> Server:
+    """The database that is connected to, as it was a minute ago at most: each part is read through
+    a connection of its own, and need not ask again.
+    """
+    key = db.options.model_dump_json()
+    until, found = _known.get(key, (0.0, None))
+    if found is None or time.monotonic() > until:
+        found = _probe(db)
+        _known[key] = (time.monotonic() + _KNOWN_SECONDS, found)
+    return found
+
+
+def _probe(db: Database) -> Server:
     [(collation, schema, snapshot, versioned)] = db.rows(_PROBE)
     return Server(collation, schema or "dbo", snapshot == 1, bool(versioned))

@@ -1,4 +1,4 @@
-"""The rows of a query as Arrow batches, through a connection of their own."""
+"""The rows of a query as Arrow batches."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from copy_core.connectors.sql.mssql import login
 from copy_core.connectors.sql.mssql.faults import FAILURES, translate
 
 if TYPE_CHECKING:
-    from copy_core.connectors.options import MssqlOptions
+    from copy_core.connectors.sql.mssql.connect import mssql_python, pyodbc
     from copy_core.connectors.sql.text import Sql
 
 
@@ -23,37 +22,41 @@ _FIRST_ROWS = 1_000
 
 
 def stream(
-    options: MssqlOptions, sql: Sql, batch_rows: int, batch_bytes: int, *, snapshot: bool
+    connection: mssql_python.Connection, sql: Sql, batch_rows: int, batch_bytes: int
 ) -> Generator[pa.RecordBatch]:
     """Yields the rows of a query as the driver types them; nothing when there is no row.
 
     Args:
-        options: the connection, secrets resolved.
-        sql: one SELECT, which is one transaction of its own.
+        connection: the connection; it is busy until the last row.
+        sql: one SELECT.
         batch_rows: how many rows a batch has at most.
         batch_bytes: what it takes in memory, about, if its rows are as wide as those before.
-        snapshot: whether it sees the database as of its first look, whatever others commit.
 
     Raises:
-        CopyJobError: as `login.direct`, and for what the query meets.
+        CopyJobError: what the query meets.
     """
-    with closing(login.direct(options)) as connection:
-        try:
-            cursor = connection.cursor()
-            if snapshot:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL SNAPSHOT")
-            cursor.execute(sql.text, *sql.values)
-            # Not `arrow_reader`: it ends its rows early, without an error, when it is collected.
-            rows = min(batch_rows, _FIRST_ROWS)
-            while (batch := cursor.arrow_batch(rows)).num_rows:
-                yield batch
-                rows = min(batch_rows, max(1, batch_bytes * batch.num_rows // batch.nbytes))
-        except FAILURES as e:
-            raise translate(e) from e
+    try:
+        cursor = connection.cursor().execute(sql.text, *sql.values)
+        # Not `arrow_reader`: it ends its rows early, without an error, when it is collected.
+        rows = min(batch_rows, _FIRST_ROWS)
+        while (batch := cursor.arrow_batch(rows)).num_rows:
+            yield batch
+            rows = min(batch_rows, max(1, batch_bytes * batch.num_rows // batch.nbytes))
+    except FAILURES as e:
+        raise translate(e) from e
+
+
+def schema_of(connection: mssql_python.Connection, sql: Sql) -> pa.Schema:
+    """The types in which `stream` would yield the rows of a query, which it begins for that."""
+    try:
+        with closing(connection.cursor()) as cursor:
+            return cursor.execute(sql.text, *sql.values).arrow_batch(0).schema
+    except FAILURES as e:
+        raise translate(e) from e
 
 
 def stream_rows(
-    options: MssqlOptions, sql: Sql, batch_rows: int, batch_bytes: int, *, snapshot: bool
+    connection: pyodbc.Connection, sql: Sql, schema: pa.Schema, batch_rows: int, batch_bytes: int
 ) -> Generator[pa.RecordBatch]:
     """Yields the same rows, fetched one at a time through pyodbc.
 
@@ -61,38 +64,29 @@ def stream_rows(
     interpreter while it waits for such a value, and with it every other thread of the process.
 
     Args:
-        options: the connection, secrets resolved.
-        sql: one SELECT, which is one transaction of its own. It is begun twice, to learn the types.
+        connection: the connection; it is busy until the last row.
+        sql: one SELECT.
+        schema: its types.
         batch_rows: how many rows a batch has at most.
         batch_bytes: a batch is full with the row that brings it to this size.
-        snapshot: whether it sees the database as of its first look, whatever others commit.
 
     Raises:
-        CopyJobError: as `login.odbc`, and for what the query meets.
+        CopyJobError: what the query meets.
     """
-    with closing(login.direct(options)) as direct:
-        try:
-            schema = direct.cursor().execute(sql.text, *sql.values).arrow_batch(0).schema
-        except FAILURES as e:
-            raise translate(e) from e
-    with closing(login.odbc(options)) as connection:
-        connection.add_output_converter(_DATETIMEOFFSET, _instant)
-        try:
-            cursor = connection.cursor()
-            if snapshot:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL SNAPSHOT")
-            held: list[tuple[Any, ...]] = []
-            size = 0
-            for row in cursor.execute(sql.text, *sql.values):
-                held.append(tuple(row))
-                size += sum(len(v) for v in row if isinstance(v, str | bytes))
-                if size >= batch_bytes or len(held) == batch_rows:
-                    yield _batch(held, schema)
-                    held, size = [], 0
-            if held:
+    connection.add_output_converter(_DATETIMEOFFSET, _instant)
+    try:
+        held: list[tuple[Any, ...]] = []
+        size = 0
+        for row in connection.cursor().execute(sql.text, *sql.values):
+            held.append(tuple(row))
+            size += sum(len(v) for v in row if isinstance(v, str | bytes))
+            if size >= batch_bytes or len(held) == batch_rows:
                 yield _batch(held, schema)
-        except FAILURES as e:
-            raise translate(e) from e
+                held, size = [], 0
+        if held:
+            yield _batch(held, schema)
+    except FAILURES as e:
+        raise translate(e) from e
 
 
 # SQL_SS_TIMESTAMPOFFSET: year to second, nanoseconds, and the zone's hours and minutes.
