@@ -5,6 +5,7 @@ of one.
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -63,7 +64,19 @@ def somebody(database: Database, *rights: str) -> Iterator[MssqlOptions]:
         pool.sweep(everything=True)
         with suppress(pyodbc.Error):
             database.run(f"DROP USER {name}")
-        database.run(f"DROP LOGIN {name}")
+        _drop_login(database, name)
+
+
+def _drop_login(database: Database, name: str) -> None:
+    """A session that has just been closed may be there for a moment, and its login with it."""
+    for _ in range(50):
+        try:
+            database.run(f"DROP LOGIN {name}")
+        except pyodbc.Error:
+            time.sleep(0.1)
+        else:
+            return
+    database.run(f"DROP LOGIN {name}")
 
 
 @pytest.fixture(autouse=True)

@@ -168,6 +168,35 @@ def test_names_are_compared_as_the_collation_says(collation: str, same: set[str]
     assert {n for n in ("KEY", "kéy", "key ", "kex") if fold(n) == fold("key")} == same
 
 
+@pytest.mark.parametrize(
+    ("of", "collation", "value"),
+    [
+        (SqlType("nvarchar", 20), "Polish_CI_AS", "s.[c1]"),
+        (SqlType("varchar", 20, codepage=1252), "Latin1_General_CI_AS", "s.[c1]"),
+        (
+            SqlType("varchar", 20, codepage=1250),
+            "SQL_Polish_CP1250_CI_AS",
+            "CAST(s.[c1] AS varchar(20)) COLLATE SQL_Polish_CP1250_CI_AS",
+        ),
+        (SqlType("uniqueidentifier"), "", "s.[c1]"),
+        (SqlType("decimal", precision=9, scale=2), "", "s.[c1]"),
+        (SqlType("hierarchyid"), "", "CAST(s.[c1] AS hierarchyid)"),
+    ],
+    ids=lambda of: of.text if isinstance(of, SqlType) else "",
+)
+def test_keys_are_compared_as_their_column_does(of: SqlType, collation: str, value: str) -> None:
+    """The other values of the column would be others, and no index would find them."""
+    there = table(AT, TableColumn("Id", of, collation=collation))
+    key = Filling(there, ANY_CASE).key("ID", places(["at", "id"]))
+    assert key == ("Id", "c1", value)
+
+
+def test_a_key_of_fine_times_that_arrives_as_text_is_compared_as_a_time() -> None:
+    there = table(TableColumn("at", SqlType("datetime2", scale=7), seventh_digit="text"))
+    key = Filling(there, ANY_CASE).key("at", places(["at"]))
+    assert key.value == "CAST(s.[c0] AS datetime2(7))"
+
+
 def test_columns_that_the_server_fills_are_not_asked_for() -> None:
     there = table(
         ID,

@@ -1,4 +1,3 @@
-SELECT CASE WHEN EXISTS (SELECT 1 FROM [sales].[order details]) THEN 0 ELSE 1 END;
 INSERT INTO [sales].[order details] ([id], [line no], [select], [changed])
 SELECT s.[id], s.[line no], s.[select], s.[changed] FROM [sales].[_copyjob_stage_0123456789abcdef_7_0_00] AS s;
 SELECT ROWCOUNT_BIG() AS [rows];

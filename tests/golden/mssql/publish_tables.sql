@@ -11,6 +11,6 @@ CREATE TABLE [sales].[order details] (
 );
 ALTER TABLE [sales].[order details] ADD [changed] datetime2(6) NULL;
 CREATE UNIQUE INDEX [_copyjob_key_85a902d8dda6c564] ON [sales].[order details] ([id], [line no]);
-SELECT name FROM sys.tables WHERE schema_id = SCHEMA_ID(?) AND name LIKE ? ESCAPE N'!' ORDER BY name;
+SELECT name FROM sys.tables WITH (NOLOCK) WHERE schema_id = SCHEMA_ID(?) AND name LIKE ? ESCAPE N'!' ORDER BY name;
 -- ? = 'sales'
 -- ? = '!_copyjob!_stage!_50c9def1d0a0c9eb!_%'

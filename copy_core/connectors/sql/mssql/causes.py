@@ -116,9 +116,10 @@ CAUSES = (
     Cause(
         ConfigError,
         "read-only",
-        "the database cannot be written: {said}",
-        "Connect to the primary replica, and make the database writable",
-        numbers="3906 3908 978 979 982",
+        "the database or replica does not let us do this: {said}",
+        "To write, connect to the primary replica, and make the database writable; to read, set"
+        " `read_only` of the connection as the replica wants it",
+        numbers="3906 3908 978 979",
     ),
     Cause(
         ConfigError,
@@ -150,7 +151,8 @@ CAUSES = (
         "snapshot-conflict",
         "the snapshot that was read is no longer good: {said}",
         "If it goes on, run the job when the table's definition is not changed",
-        numbers="3957 3958 3959 3960 3961 3966 13535 601 41301 41302 41305 41325 41839",
+        numbers="601 2021 2816 3947 3948 3950 3957 3958 3959 3960 3961 3966 13535 41301 41302 "
+        "41305 41325 41839",
         words=r"snapshot isolation transaction aborted|could not serialize access"
         r"|modified by a ddl statement|versioned row was not found|accessing version store"
         r"|due to data movement",
@@ -160,7 +162,7 @@ CAUSES = (
         "transaction-lost",
         "the transaction was gone before its end: {said}",
         "If it goes on, look for a trigger that rolls back",
-        numbers="266 3902 3903 3935 3971 3989",
+        numbers="266 3902 3903 3935 3941 3971 3989",
     ),
     Cause(
         TerminalError,
@@ -186,9 +188,9 @@ CAUSES = (
         "busy",
         "the server has too much to do: {said}",
         "Lower `limits: parallel_tables` or `parallel_parts`, or give the server more resources",
-        numbers="701 802 844 845 846 1204 3635 8628 8645 8651 8657 10928 10929 10936 14355 "
-        "17197 17803 17809 17810 17830 17889 40501 40549 40550 40551 40552 40553 42029 "
-        "45156 45157 45161 45168 49918 49919 49920 49977 49983",
+        numbers="701 802 844 845 846 1204 1232 3635 8628 8645 8651 8657 9020 10928 10929 10936 "
+        "14355 17197 17803 17809 17810 17830 17889 22335 22498 40501 40549 40550 40551 40553 "
+        "40903 42029 45156 45157 45161 45168 49918 49919 49920 49977 49983",
         words=r"waiting for memory resources|memory grant|cannot obtain a lock resource"
         r"|session (is|has been) terminated because|service is currently busy"
         r"|not enough resources|too many (operations|connections)"
@@ -199,10 +201,10 @@ CAUSES = (
         "unavailable",
         "the database is not available now: {said}",
         "If it goes on, look at the state of the database; a paused one wakes within a minute",
-        numbers="596 617 669 671 615 904 921 922 924 927 952 976 983 988 1203 1807 3449 3624 "
-        "4221 4891 6005 8649 10922 10930 17142 17148 17187 17189 18401 18461 40020 "
+        numbers="596 617 669 671 615 904 921 922 924 927 941 952 976 982 983 988 1203 1807 3449 "
+        "3624 4221 4891 6005 8649 10922 10930 17142 17148 17187 17189 18401 18461 40020 "
         "40106 40135 40140 40143 40166 40189 40197 40540 40613 40627 40642 40648 40671 "
-        "40675 40852 42108 42109 45170 45179 45182 47132",
+        "40675 40852 41640 42108 42109 45170 45179 45182 47132 49510 49802",
         words=r"is not currently available|encountered an error processing your request"
         r"|being recovered|shutdown is in progress|starting up|shutting down"
         r"|not yet accepting connections|session is in the kill state|not been recovered yet"
@@ -240,10 +242,10 @@ CAUSES = (
     Cause(
         TerminalError,
         "log-full",
-        "the transaction log is full: {said}",
+        "the transaction log has no room for this: {said}",
         "Back the log up, let it grow, or end the transaction that holds it; the next run goes on"
         " from here",
-        numbers="9002 9001",
+        numbers="9002 9001 40552",
         words=r"transaction log for database .* is full",
     ),
     Cause(
@@ -266,16 +268,24 @@ CAUSES = (
     Cause(
         ConfigError,
         "key-type",
-        "a column is of a type that no index takes as its key: {said}",
-        "Choose other keys in the job, or give the column a length that an index takes",
-        numbers="1908 1919",
+        "no index takes these columns as its key: {said}",
+        "Choose other keys in the job, or give the columns types and lengths that an index takes",
+        numbers="1904 1919 1944",
+    ),
+    Cause(
+        ConfigError,
+        "key-partitions",
+        "a unique index in the partitions of the table needs the column that divides them: {said}",
+        "Add that column to the keys in the job, or create a unique index on the keys yourself, ON"
+        " a filegroup",
+        numbers="1908",
     ),
     Cause(
         TerminalError,
         "constraint",
         "a row breaks a rule of the table: {said}",
         "Correct the rows at the source, or the rule",
-        numbers="515 530 547 2601 2627 3726 4819",
+        numbers="515 530 547 1505 2601 2627 3726 4819 33504",
         states="23000",
         words=r"violation of .* constraint|conflicted with the|duplicate key|cannot insert "
         r"(the value null|null value)|null value in column|violates .* constraint",
@@ -297,6 +307,14 @@ CAUSES = (
         "a trigger or procedure of the database refuses: {said}",
         "Correct the rows at the source, or the trigger",
         numbers="3609 3616 50000",
+    ),
+    Cause(
+        TerminalError,
+        "error-caught",
+        "an error was caught that ends the transaction all the same: {said}",
+        "Let the trigger or statement ask for what it expects, such as IF OBJECT_ID(...) IS NOT"
+        " NULL, instead of trying and catching",
+        numbers="3930 3998",
     ),
     Cause(
         TerminalError,

@@ -138,11 +138,11 @@ def _read(error: Exception) -> list[_Said]:
 def _cause(said: _Said) -> Cause | None:
     if cause := _BY_NUMBER.get(said.number or 0):
         return cause
+    if said.number in _RAISED:
+        return _BY_NUMBER[_RAISED.start]
     for pattern, cause in _BY_WORDS:
         if pattern.search(said.text):
             return cause
-    if said.number in _RAISED:
-        return _BY_NUMBER[_RAISED.start]
     return _BY_STATE.get(said.state)
 
 

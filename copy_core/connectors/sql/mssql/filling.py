@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from copy_core.connectors.sql.mssql.layout import arrival, folding
+from copy_core.connectors.sql.mssql.layout import arrival, compared, folding
 from copy_core.connectors.sql.mssql.names import quote
+from copy_core.connectors.sql.mssql.statements import Key
 from copy_core.errors import TerminalError
 
 if TYPE_CHECKING:
@@ -58,9 +59,15 @@ class Filling:
         """What a staging table calls the column that a job calls by `name`."""
         return next(place for c, place in columns.items() if self._fold(c) == self._fold(name))
 
-    def own(self, name: str) -> str:
-        """The table's spelling of a column that a job calls by `name`."""
-        return self._columns[self._fold(name)].name
+    def key(self, name: str, columns: Mapping[str, str]) -> Key:
+        """The column of an upsert's key that a job calls by `name`.
+
+        Args:
+            name: its name in the job.
+            columns: what the staging tables call the columns.
+        """
+        column, place = self._columns[self._fold(name)], self.staged(name, columns)
+        return Key(column.name, place, compared(column, f"s.{quote(place)}"))
 
 
 def same_count(there: int, wanted: int) -> None:

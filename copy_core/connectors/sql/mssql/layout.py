@@ -149,6 +149,15 @@ def arrival(column: TableColumn, staged: str) -> str:
     return _PUBLISHED_AS.get(column.type.name, "{0}").format(staged)
 
 
+def compared(column: TableColumn, staged: str) -> str:
+    """A staged value of a key as its column compares it: values that wait in another type may be
+    the same in one and two in the other, and an index helps to find those of its own type alone.
+    """
+    kind, collate = column.type.text, _collate(column)
+    same = _staged(column) == kind + collate
+    return staged if same else f"CAST({staged} AS {kind}){collate}"
+
+
 def folding(collation: str) -> Callable[[str], str]:
     """The form in which a database of a collation compares names, as near as the collation's name
     tells; where that is not near enough, the server refuses by itself.

@@ -123,12 +123,12 @@ def _write(
     cleared = known and (target.write == "overwrite" or target.truncate)
     if cleared:
         target_table.check_references(db, table)
-        _clear(db, table.name)
+        _clear(db, table)
     filling = Filling(table, db.server.collation)
-    ours = cleared or not known
+    alone = not known or ((cleared or table.rows == 0) and not _makes_readers_wait(db, table))
     if target.write == "upsert":
-        return upsert.write(db, target, filling, staged, ours=ours)
-    alone = ours or (bool(staged) and bool(db.value(statements.is_empty(table.name))))
+        ours = cleared or not known
+        return upsert.write(db, target, filling, staged, ours=ours, alone=alone)
     for part in staged:
         values = filling.values(part.columns)
         identity = filling.identity in values
@@ -139,7 +139,24 @@ def _write(
     return 0
 
 
-def _clear(db: Database, name: ObjectName) -> None:
-    """Removes every row, so that readers see the old rows or wait, and never an empty table."""
-    versions = db.server.read_committed_snapshot or db.server.snapshot
-    db.run(statements.delete(name) if versions else statements.truncate(name))
+def _clear(db: Database, table: Table) -> None:
+    """Removes every row, so that readers see the old rows or wait, and never an empty table, and
+    that triggers hear of it.
+    """
+    heard = db.value("SELECT OBJECTPROPERTY(?, 'TableHasDeleteTrigger')", (table.object_id,))
+    one_by_one = _versions(db) or bool(heard)
+    db.run(statements.delete(table.name) if one_by_one else statements.truncate(table.name))
+
+
+def _makes_readers_wait(db: Database, table: Table) -> bool:
+    """Whether rows that are added under a lock of the whole table make readers wait who otherwise
+    wait for nothing: a heap does. Such rows also never take the room that deleted ones have left.
+
+    https://learn.microsoft.com/sql/t-sql/statements/set-transaction-isolation-level-transact-sql
+    """
+    return _versions(db) and not any(index.clustered for index in table.indexes)
+
+
+def _versions(db: Database) -> bool:
+    """Whether readers may see the rows as they were instead of waiting."""
+    return db.server.read_committed_snapshot or db.server.snapshot

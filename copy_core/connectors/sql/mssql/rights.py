@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from copy_core.connectors.sql.mssql.names import ObjectName
     from copy_core.model import Target
 
+# A table belongs to the owner of its schema: who makes staging tables and a ledger may not yet use
+# them.
+_SCHEMA = ("ALTER", "SELECT", "INSERT", "DELETE")
 _TABLE = {
     "append": ("INSERT",),
     "upsert": ("SELECT", "INSERT", "UPDATE"),
@@ -31,7 +34,8 @@ def check(db: Database, target: Target, name: ObjectName, *, exists: bool) -> No
     Raises:
         ConfigError: one is missing.
     """
-    needed = [("CREATE TABLE", "DATABASE", None), ("ALTER", "SCHEMA", quote(name.schema))]
+    needed: list[tuple[str, str, str | None]] = [("CREATE TABLE", "DATABASE", None)]
+    needed += [(right, "SCHEMA", quote(name.schema)) for right in _SCHEMA]
     if exists:
         needed += [(right, "OBJECT", name.quoted) for right in _TABLE[target.write]]
     if exists and target.truncate:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from copy_core.connectors.sql.mssql.db import Database
 
-# The collation is not asked of sys.databases, which some servers leave it out of. The name is what
-# tells: DB_ID() of Azure SQL Database is another number than that view's
-# (https://learn.microsoft.com/sql/t-sql/functions/db-id-transact-sql).
+# Names are compared under the catalog's collation, which is not the database's everywhere: see
+# CATALOG_COLLATION of CREATE DATABASE. The name of the database is what tells: DB_ID() of Azure SQL Database is another number than that
+# view's (https://learn.microsoft.com/sql/t-sql/functions/db-id-transact-sql).
 _PROBE = """
-SELECT CAST(DATABASEPROPERTYEX(DB_NAME(), 'Collation') AS nvarchar(128)), SCHEMA_NAME(),
+SELECT COALESCE((SELECT collation_name FROM sys.all_columns
+        WHERE object_id = OBJECT_ID(N'sys.tables') AND name = N'name'),
+    CAST(DATABASEPROPERTYEX(DB_NAME(), 'Collation') AS nvarchar(128))), SCHEMA_NAME(),
     snapshot_isolation_state, is_read_committed_snapshot_on
 FROM sys.databases WHERE name = DB_NAME()
 """
@@ -24,7 +26,7 @@ class Server:
     """A database, as this login meets it.
 
     Attributes:
-        collation: its collation.
+        collation: the collation under which names are compared.
         default_schema: the schema of names that have none, for this login.
         snapshot: whether a transaction may see the database as of one moment.
         read_committed_snapshot: whether readers see the last committed rows instead of waiting.

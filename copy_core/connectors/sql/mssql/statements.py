@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from copy_core.connectors.sql.mssql.catalog import OWN
 from copy_core.connectors.sql.mssql.names import ObjectName, quote
@@ -53,19 +54,18 @@ def add_key(table: ObjectName, keys: Sequence[str]) -> str:
 
 
 def staging_tables(schema: str, prefix: str) -> Sql:
-    """Asks for the names of all tables that begin with a prefix."""
+    """Asks for the names of all tables that begin with a prefix.
+
+    Those of transactions that are still open are among them: to leave them out means to wait for
+    whoever creates any table in the database.
+    """
     return (
-        "SELECT name FROM sys.tables WHERE schema_id = SCHEMA_ID("
+        "SELECT name FROM sys.tables WITH (NOLOCK) WHERE schema_id = SCHEMA_ID("
         + bind(schema)
         + ") AND name LIKE "
         + bind(prefix.replace("_", "!_") + "%")
         + " ESCAPE N'!' ORDER BY name"
     )
-
-
-def is_empty(table: ObjectName) -> str:
-    """1 where there are no rows, 0 where there are."""
-    return f"SELECT CASE WHEN EXISTS (SELECT 1 FROM {table.quoted}) THEN 0 ELSE 1 END"
 
 
 def delete(table: ObjectName) -> str:
@@ -74,8 +74,8 @@ def delete(table: ObjectName) -> str:
 
 
 def truncate(table: ObjectName) -> str:
-    """Removes every row at once; one by one where the server refuses that: a foreign key refers to
-    the table, it keeps a history, the login may not.
+    """Removes every row at once, which no trigger hears of; one by one where the server refuses
+    that: a foreign key refers to the table, it keeps a history, the login may not.
     """
     return f"""SET XACT_ABORT OFF;
 BEGIN TRY
@@ -120,6 +120,20 @@ def insert(
     return statement + _COUNT
 
 
+class Key(NamedTuple):
+    """A column of the key of an upsert.
+
+    Attributes:
+        own: its name in the target.
+        staged: what the staging tables call it.
+        value: a staged value as the target compares it; `s` is the staging table.
+    """
+
+    own: str
+    staged: str
+    value: str
+
+
 class Upsert:
     """The statements of an upsert.
 
@@ -130,16 +144,17 @@ class Upsert:
     Args:
         target: the destination table.
         staged: the staging tables; they have the same columns.
-        keys: the key columns of the staging tables, by those of the target.
+        keys: the key columns.
     """
 
     def __init__(
-        self, target: ObjectName, staged: Sequence[ObjectName], keys: Mapping[str, str]
+        self, target: ObjectName, staged: Sequence[ObjectName], keys: Sequence[Key]
     ) -> None:
         self._target, self._staged = target, staged
-        self._keys = list(keys.values())
-        self._group = names(self._keys, quote)
-        self._same = " AND ".join(f"t.{quote(to)} = s.{quote(name)}" for to, name in keys.items())
+        self._keys = [key.staged for key in keys]
+        self._values = [key.value for key in keys]
+        self._group = ", ".join(self._values)
+        self._same = " AND ".join(f"t.{quote(key.own)} = {key.value}" for key in keys)
         self._locked = f"{target.quoted} AS t WITH (UPDLOCK, HOLDLOCK)"
         self._grouped = f"SELECT 1 AS n FROM {self._all(self._keys)} GROUP BY {self._group}"
 
@@ -147,12 +162,12 @@ class Upsert:
         """Columns of all staged rows, to select from."""
         listed = names(columns, quote)
         each = (f"SELECT {listed} FROM {table.quoted}" for table in self._staged)
-        return f"({' UNION ALL '.join(each)}) AS a"
+        return f"({' UNION ALL '.join(each)}) AS s"
 
     @property
     def totals(self) -> str:
         """How many rows there are, and how many of them have a null in the key."""
-        missing = " OR ".join(f"{quote(key)} IS NULL" for key in self._keys)
+        missing = " OR ".join(f"{value} IS NULL" for value in self._values)
         return (
             f"SELECT COUNT_BIG(*), COUNT_BIG(CASE WHEN {missing} THEN 1 END)"
             f" FROM {self._all(self._keys)}"

@@ -9,7 +9,7 @@ from copy_core.connectors.sql.mssql import staging, statements, target_table
 from copy_core.connectors.sql.mssql.filling import Filling, same_count
 from copy_core.connectors.sql.mssql.names import quote
 from copy_core.connectors.sql.mssql.staging import StagedTable
-from copy_core.connectors.sql.mssql.statements import Upsert
+from copy_core.connectors.sql.mssql.statements import Key, Upsert
 from copy_core.errors import ConfigError, TerminalError
 
 if TYPE_CHECKING:
@@ -21,7 +21,13 @@ _MOST_TABLES = 200
 
 
 def write(
-    db: Database, target: Target, filling: Filling, parts: Sequence[StagedTable], *, ours: bool
+    db: Database,
+    target: Target,
+    filling: Filling,
+    parts: Sequence[StagedTable],
+    *,
+    ours: bool,
+    alone: bool,
 ) -> int:
     """Inserts or updates; returns how many rows were superseded.
 
@@ -31,6 +37,7 @@ def write(
         filling: how the table is filled.
         parts: the staged rows.
         ours: the table is empty and locked, so that every row is new.
+        alone: whether to lock the whole table, as in `statements.insert`.
     """
     if not parts:
         return 0
@@ -57,26 +64,28 @@ def write(
         parts = [_newest(db, target, filling, parts)]
         same_count(parts[0].rows, keys)
         work = _work(target, filling, parts)
-    fixed = {*map(filling.own, target.keys), filling.identity}
-    for part in parts:
-        values = filling.values(part.columns)
-        identity = filling.identity in values
-        if ours:
-            every = statements.insert(
-                filling.table.name, part.name, values, alone=True, identity=identity
-            )
-            done = db.value(every)
-        else:
-            changes = {name: value for name, value in values.items() if name not in fixed}
-            done = db.value(work.update(part.name, changes))
-            done += db.value(work.insert(part.name, values, identity=identity))
-        same_count(done, part.rows)
+    values = filling.values(parts[0].columns)
+    identity = filling.identity in values
+    fixed = {filling.identity, *(key.own for key in _keys(target, filling, parts))}
+    changes = {name: value for name, value in values.items() if name not in fixed}
+    # All changes first: a new row may take a unique value that a changed one gives up.
+    changed = [0 if ours else db.value(work.update(part.name, changes)) for part in parts]
+    for part, known in zip(parts, changed, strict=True):
+        new = (
+            statements.insert(filling.table.name, part.name, values, alone=alone, identity=identity)
+            if ours
+            else work.insert(part.name, values, identity=identity)
+        )
+        same_count(known + db.value(new), part.rows)
     return arrived - keys
 
 
+def _keys(target: Target, filling: Filling, parts: Sequence[StagedTable]) -> list[Key]:
+    return [filling.key(key, parts[0].columns) for key in target.keys]
+
+
 def _work(target: Target, filling: Filling, parts: Sequence[StagedTable]) -> Upsert:
-    columns = parts[0].columns
-    keys = {filling.own(key): filling.staged(key, columns) for key in target.keys}
+    keys = _keys(target, filling, parts)
     return Upsert(filling.table.name, [part.name for part in parts], keys)
 
 
