@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from typing import Generic, Protocol, TypeVar
 
-AHEAD_BYTES = 4 << 20
+AHEAD_BYTES = 8 << 20
 """How much waits at most, one item apart: enough to go on reading while a row group is written."""
 
 

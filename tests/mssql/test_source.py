@@ -203,6 +203,25 @@ def test_large_values_come_in_batches_that_fit_in_memory(
     assert [len(value) for value in found["b"].to_pylist()] == lengths
 
 
+def test_rows_that_turn_wide_come_in_batches_that_fit_in_memory(
+    source: Source, database: Database
+) -> None:
+    columns = [f"v{number}" for number in range(10)]
+    listed = ", ".join(f"{column} varchar(8000)" for column in columns)
+    name = make(database, f"id int PRIMARY KEY, {listed}")
+    for first, rows, size in ((0, 5000, 1), (5000, 1000, 7900)):
+        many = f"SELECT TOP {rows} {first - 1} + ROW_NUMBER() OVER (ORDER BY a.object_id) AS id"
+        values = ", ".join([f"REPLICATE('x', {size})"] * len(columns))
+        database.run(
+            f"INSERT INTO {name} SELECT id, {values}"
+            f" FROM ({many} FROM sys.all_columns AS a CROSS JOIN sys.all_columns AS b) AS n"
+        )
+    batches = list(source.read(whole(source, name), 65_536))
+    assert sum(batch.num_rows for batch in batches) == 6000
+    assert sum(batch.nbytes for batch in batches) > 64 << 20
+    assert max(batch.nbytes for batch in batches) < 48 << 20
+
+
 _READ = """
 import re, sys
 from copy_core.connectors.options import MssqlOptions

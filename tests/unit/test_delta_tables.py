@@ -15,6 +15,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
+from copy_core.connectors import parquet_layout
 from copy_core.connectors.delta import DeltaDestination, parquet
 from copy_core.connectors.delta.faults import translate
 from copy_core.connectors.options import DeltaOptions
@@ -250,7 +251,7 @@ def test_a_root_that_cannot_be_a_folder(tmp_path: Path) -> None:
 
 def test_full_files_are_followed_by_others(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parquet, "_FILE_BYTES", 2000)
-    monkeypatch.setattr(parquet, "GROUP_ROWS", 100)
+    monkeypatch.setattr(parquet_layout, "GROUP_ROWS", 100)
     published = lake.load(aim(numbers(1)), numbers(1000))
     assert published.files == len(lake.files()) > 2
     assert published.bytes == sum(Path(lake.path(), file).stat().st_size for file in lake.files())
@@ -259,7 +260,7 @@ def test_full_files_are_followed_by_others(lake: Lake, monkeypatch: pytest.Monke
 
 def test_an_error_while_staging_leaves_no_file(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parquet, "_FILE_BYTES", 2000)
-    monkeypatch.setattr(parquet, "GROUP_ROWS", 100)
+    monkeypatch.setattr(parquet_layout, "GROUP_ROWS", 100)
     target = aim(numbers(1))
     schema = lake.to.prepare(target)
     broken = ValueError("the source broke")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from deltalake.exceptions import DeltaError
 from pyarrow import fs as pafs
 
 from copy_core.connectors.delta.faults import faults
 from copy_core.connectors.delta.stats import Statistics
-from copy_core.connectors.parquet_layout import GROUP_BYTES, GROUP_ROWS, dictionary_columns
+from copy_core.connectors.parquet_layout import RowGroup, open_writer
 from copy_core.model import Record
 
 _FILE_BYTES = 512 << 20
@@ -47,17 +49,28 @@ def write(
     When anything fails, the files are removed and the error goes through; one of `batches`
     unchanged.
     """
+    paths: list[str] = []
     written: list[Written] = []
-    groups = _groups(batches, schema)
+    file: _File | None = None
     with faults():
         files.create_dir(stem.rpartition("/")[0], recursive=True)
     try:
-        while (first := next(groups, None)) is not None:
-            path = f"{stem}-{len(written)}.parquet"
-            written.append(Written(path=path, size=0, rows=0, stats="", nulls={}))
-            written[-1] = _write_file(files, path, schema, first, groups)
+        for batch in batches:
+            if not batch.num_rows:
+                continue
+            if file is None:
+                paths.append(f"{stem}-{len(paths)}.parquet")
+                file = _File(files, paths[-1], schema)
+            file.write(batch)
+            if file.full:
+                written.append(file.close())
+                file = None
+        if file is not None:
+            written.append(file.close())
     except BaseException:
-        remove(files, [file.path for file in written])
+        if file is not None:
+            file.abandon()
+        remove(files, paths)
         raise
     return written
 
@@ -77,56 +90,56 @@ def rows_of(files: pafs.FileSystem, file: Written) -> Iterator[pa.RecordBatch]:
         yield from parquet.iter_batches(_BATCH_ROWS)
 
 
-def _write_file(
-    files: pafs.FileSystem,
-    path: str,
-    schema: pa.Schema,
-    first: pa.Table,
-    groups: Iterator[pa.Table],
-) -> Written:
-    """Writes row groups to one file until it is full or there are no more."""
-    group: pa.Table | None = first
-    statistics = Statistics(schema)
-    with faults(file=path):
-        sink = files.open_output_stream(path)
-        writer = pq.ParquetWriter(
-            sink, schema, compression=_COMPRESSION, use_dictionary=dictionary_columns(schema)
-        )
-    try:
-        with ThreadPoolExecutor(1) as beside:
-            while group is not None:
-                with faults(file=path):
-                    counted = beside.submit(statistics.add, group)
-                    writer.write_table(group, row_group_size=group.num_rows)
-                    counted.result()
-                    full = sink.tell() >= _FILE_BYTES
-                group = None if full else next(groups, None)
-    finally:
+class _File:
+    """A file while it is written."""
+
+    def __init__(self, files: pafs.FileSystem, path: str, schema: pa.Schema) -> None:
+        self._path = path
+        self._group = RowGroup(schema)
+        self._statistics = Statistics(schema)
         with faults(file=path):
-            writer.close()
-            size = sink.tell()
-            sink.close()
-    # What the file says of itself, not what was meant to go in.
-    rows = writer.writer.metadata.num_rows
-    return Written(
-        path=path,
-        size=size,
-        rows=rows,
-        stats=statistics.text(rows),
-        nulls=statistics.null_counts(),
-    )
+            self._sink = files.open_output_stream(path)
+            self._parquet = open_writer(self._sink, schema, _COMPRESSION)
 
+    @property
+    def full(self) -> bool:
+        """Whether further rows belong in another file."""
+        return int(self._sink.tell()) >= _FILE_BYTES
 
-def _groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Gathers batches to row groups."""
-    held: list[pa.RecordBatch] = []
-    rows = size = 0
-    for batch in batches:
-        if batch.num_rows:
-            held.append(batch)
-            rows, size = rows + batch.num_rows, size + batch.nbytes
-        if rows >= GROUP_ROWS or size >= GROUP_BYTES:
-            yield pa.Table.from_batches(held, schema)
-            held, rows, size = [], 0, 0
-    if held:
-        yield pa.Table.from_batches(held, schema)
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Adds rows."""
+        self._group.add(batch)
+        if self._group.full:
+            self._flush()
+
+    def close(self) -> Written:
+        """Makes the file whole."""
+        self._flush()
+        with faults(file=self._path):
+            self._parquet.close()
+            size = self._sink.tell()
+            self._sink.close()
+        # What the file says of itself, not what was meant to go in.
+        rows = self._parquet.writer.metadata.num_rows
+        return Written(
+            path=self._path,
+            size=size,
+            rows=rows,
+            stats=self._statistics.text(rows),
+            nulls=self._statistics.null_counts(),
+        )
+
+    def abandon(self) -> None:
+        """Ends it as it is, to be removed."""
+        # Else Arrow would try to end the file when the writer is forgotten.
+        self._parquet.is_open = False
+        with suppress(DeltaError, OSError, pa.ArrowException):
+            self._sink.close()  # What could not be written is not wanted any more.
+
+    def _flush(self) -> None:
+        if not (rows := self._group.take()):
+            return
+        with faults(file=self._path), ThreadPoolExecutor(1) as beside:
+            counted = beside.submit(self._statistics.add, rows)
+            self._parquet.write_table(rows, row_group_size=rows.num_rows)
+            counted.result()

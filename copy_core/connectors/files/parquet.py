@@ -18,7 +18,7 @@ from copy_core.connectors.files.format import (
     reading,
     shaped,
 )
-from copy_core.connectors.parquet_layout import GROUP_BYTES, GROUP_ROWS, dictionary_columns
+from copy_core.connectors.parquet_layout import RowGroup, open_writer
 from copy_core.errors import ConfigError, TerminalError
 from copy_core.schema import canonical_schema, type_name, widens
 
@@ -73,18 +73,12 @@ class _ParquetWriter(Writer):
     """Gathers batches into row groups."""
 
     def __init__(self, sink: pa.NativeFile, schema: pa.Schema) -> None:
-        self._schema = schema
-        self._parquet = pq.ParquetWriter(
-            sink, schema, compression="snappy", use_dictionary=dictionary_columns(schema)
-        )
-        self._group: list[pa.RecordBatch] = []
-        self._rows = self._bytes = 0
+        self._parquet = open_writer(sink, schema, "snappy")
+        self._group = RowGroup(schema)
 
     def write(self, batch: pa.RecordBatch) -> None:
-        self._group.append(batch)
-        self._rows += batch.num_rows
-        self._bytes += batch.nbytes
-        if self._rows >= GROUP_ROWS or self._bytes >= GROUP_BYTES:
+        self._group.add(batch)
+        if self._group.full:
             self._flush()
 
     def close(self) -> None:
@@ -92,15 +86,12 @@ class _ParquetWriter(Writer):
         self._parquet.close()
 
     def abandon(self) -> None:
-        self._group = []
         # Else Arrow would try to end the file when the writer is forgotten.
         self._parquet.is_open = False
 
     def _flush(self) -> None:
-        if self._group:
-            rows = pa.Table.from_batches(self._group, schema=self._schema)
-            self._parquet.write_table(rows, row_group_size=GROUP_ROWS)
-            self._group, self._rows, self._bytes = [], 0, 0
+        if rows := self._group.take():
+            self._parquet.write_table(rows, row_group_size=rows.num_rows)
 
 
 def _opened(raw: pa.NativeFile) -> pq.ParquetFile:

@@ -29,6 +29,12 @@ def is_large(column: TableColumn) -> bool:
     return column.type.length < 0 or column.type.name in _LARGE
 
 
+def widest(column: TableColumn) -> int:
+    """What a value takes at most in an Arrow array, in bytes, unless it is large."""
+    # A UTF-16 unit, or a byte of a code page, is up to three bytes of UTF-8.
+    return 16 + 3 * max(column.type.length, 0)
+
+
 def expression(column: TableColumn) -> str:
     """The item of a select list that delivers the column.
 

@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from copy_core.connectors.sql.mssql.db import Database
 
 # Names are compared under the catalog's collation, which is not the database's everywhere: see
-# CATALOG_COLLATION of CREATE DATABASE. The name of the database is what tells: DB_ID() of Azure SQL Database is another number than that
-# view's (https://learn.microsoft.com/sql/t-sql/functions/db-id-transact-sql).
+# CATALOG_COLLATION of CREATE DATABASE. The name of the database is what tells: DB_ID() of Azure SQL
+# Database is another number than that view's
+# (https://learn.microsoft.com/sql/t-sql/functions/db-id-transact-sql).
 _PROBE = """
 SELECT COALESCE((SELECT collation_name FROM sys.all_columns
         WHERE object_id = OBJECT_ID(N'sys.tables') AND name = N'name'),
