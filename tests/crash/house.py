@@ -39,7 +39,12 @@ class House:
         children: where its runs live.
         pair: the kinds of its source and its destination, as `places` has them.
         settings: of the table, as in a job file.
+
+    Attributes:
+        among: a pattern; the points that count are those whose names it is found in.
     """
+
+    among = ""
 
     def __init__(
         self, folder: Path, children: Children, pair: tuple[str, str], settings: dict[str, Any]
@@ -104,7 +109,7 @@ class House:
         child.lose_state(self._state)
 
     def _run_spec(self, kill: int = 0, event: int = 0, stops: Sequence[int] = ()) -> child.Spec:
-        return self._spec("run", kill=kill, event=event, stops=stops)
+        return self._spec("run", among=self.among, kill=kill, event=event, stops=stops)
 
     def _spec(self, act: str, **more: Any) -> child.Spec:
         job = child.job_of(self.settings, self.batch_rows)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
 
 from copy_core.connectors.options import MssqlOptions
 from tests.crash.places import TABLE, Row
-from tests.mssql.server import Database, Server, named
+from tests.mssql.server import opened
 
 _SETTLED = 30.0
 
 
 def options(database: str) -> MssqlOptions:
     """How a job gets to that database."""
-    return _server().options(database)
+    return opened(database).options
 
 
 class MssqlTable:
@@ -25,7 +24,7 @@ class MssqlTable:
     updates = deletes = True
 
     def __init__(self, database: str) -> None:
-        self._database = Database(_server(), database)
+        self._database = opened(database)
         self.options = self._database.options
         self._database.run(
             f"CREATE TABLE {TABLE} (id bigint NOT NULL PRIMARY KEY, v bigint, rev bigint NOT NULL)"
@@ -47,16 +46,15 @@ class MssqlTable:
 
 def rows(database: str) -> list[Row]:
     """The rows that readers see now."""
-    with _opened(database) as reader:
-        if TABLE not in reader.tables():
-            return []
-        return [(n, v, rev) for n, v, rev in reader.rows(f"SELECT id, v, rev FROM {TABLE}")]
+    reader = opened(database)
+    if TABLE not in reader.tables():
+        return []
+    return [(n, v, rev) for n, v, rev in reader.rows(f"SELECT id, v, rev FROM {TABLE}")]
 
 
 def waiting(database: str) -> list[str]:
     """What lies beside the table and the ledger."""
-    with _opened(database) as reader:
-        return [name for name in reader.tables() if name not in (TABLE, "_copyjob_ledger")]
+    return [name for name in opened(database).tables() if name not in (TABLE, "_copyjob_ledger")]
 
 
 def settle(database: str) -> None:
@@ -66,10 +64,9 @@ def settle(database: str) -> None:
         " WHERE database_id = DB_ID() AND session_id IS NOT NULL"
     )
     latest = time.monotonic() + _SETTLED
-    with _opened(database) as reader:
-        while dead := [pid for (pid,) in reader.rows(asked) if pid and not _lives(pid)]:
-            assert time.monotonic() < latest, f"the server still has sessions of {dead}"
-            time.sleep(0.01)
+    while dead := [pid for (pid,) in opened(database).rows(asked) if pid and not _lives(pid)]:
+        assert time.monotonic() < latest, f"the server still has sessions of {dead}"
+        time.sleep(0.01)
 
 
 def _lives(pid: int) -> bool:
@@ -78,15 +75,3 @@ def _lives(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-@contextmanager
-def _opened(database: str) -> Iterator[Database]:
-    with closing(Database(_server(), database)) as opened:
-        yield opened
-
-
-def _server() -> Server:
-    server = named()
-    assert server is not None
-    return server

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import pyodbc
@@ -153,6 +154,19 @@ class Database:
         self.connection.close()
 
 
+@cache
+def opened(name: str) -> Database:
+    """A database of the server that the environment names; all of this process share its session.
+
+    Raises:
+        LookupError: the environment names no server.
+    """
+    server = named()
+    if server is None:
+        raise LookupError(MISSING)
+    return Database(server, name)
+
+
 class Databases:
     """The databases of one process of tests: made when they are first asked for."""
 
@@ -187,7 +201,7 @@ class Databases:
                     connection.execute(
                         f"ALTER DATABASE {quote(name)} SET READ_COMMITTED_SNAPSHOT ON"
                     )
-        return Database(self._server, name)
+        return opened(name)
 
     def close(self) -> None:
         """Drops them all, whoever may still be connected."""
