@@ -1,12 +1,16 @@
-"""Small files that several processes change: under a lock, whole or not at all."""
+"""Files that several processes change: under a lock, whole or not at all, safe from power cuts."""
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
+
+_TRIES = 5
 
 
 @contextmanager
@@ -33,6 +37,21 @@ def locked(lock: Path) -> Iterator[None]:
 
             fcntl.flock(file.fileno(), fcntl.LOCK_EX)
         yield
+
+
+def held(file: IO[bytes]) -> bool:
+    """Locks an open file until it is closed; False if somebody else has locked it.
+
+    Windows needs no lock to tell: there a file that is open cannot be removed.
+    """
+    if sys.platform != "win32":
+        import fcntl
+
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def replace(path: Path, content: bytes) -> None:
@@ -64,3 +83,27 @@ def flush_folder(path: Path) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder and those above it, so that they survive a power cut.
+
+    Raises:
+        OSError: it cannot be made; FileNotFoundError if others remove the one above all the time.
+    """
+    if path.is_dir():
+        return
+    if path.is_file():
+        raise NotADirectoryError(errno.ENOTDIR, "a file lies where a folder should be", str(path))
+    for left in reversed(range(_TRIES)):
+        make_folder(path.parent)
+        try:
+            path.mkdir(exist_ok=True)
+        except FileNotFoundError:
+            if not left:
+                raise
+            continue
+        # It may have been removed again by now, and its own folder with it.
+        with suppress(FileNotFoundError):
+            flush_folder(path.parent)
+        return

@@ -2,6 +2,6 @@
 
 import pytest
 
-KITS = "source_kit source_windows destination_kit destination_values destination_modes"
+KITS = "source_kit source_windows destination_kit destination_values destination_modes store_kit"
 for kit in KITS.split():
     pytest.register_assert_rewrite(f"tests.conformance.{kit}")

@@ -82,9 +82,19 @@ def test_a_wheel_holds_the_whole_package_and_nothing_else(tmp_path: Path) -> Non
 
 
 def _imports(path: Path) -> set[str]:
-    nodes = list(ast.walk(ast.parse(path.read_text())))
-    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
-    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    """The packages that a module imports when it runs, not those that only type it."""
+    nodes: list[ast.AST] = [ast.parse(path.read_text())]
+    names: list[str] = []
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            nodes += node.orelse
+            continue
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names.append(node.module)
+        nodes += ast.iter_child_nodes(node)
     return {name.partition(".")[0] for name in names}
 
 

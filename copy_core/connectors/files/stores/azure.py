@@ -1,0 +1,275 @@
+"""Objects in a container of Azure Blob Storage or ADLS Gen2, through the Blob service."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from azure.core import MatchConditions
+from azure.core.exceptions import HttpResponseError, ResourceModifiedError
+from azure.storage.blob import BlobClient, BlobProperties
+
+from copy_core.connectors.files.store import (
+    ANYTHING,
+    NOTHING,
+    Entry,
+    Properties,
+    Store,
+    Upload,
+    confined,
+)
+from copy_core.connectors.files.stores import azure_copy, azure_listing
+from copy_core.connectors.files.stores.azure_faults import ABSENT, code_of, fault, faults
+from copy_core.connectors.files.stores.azure_login import Login
+from copy_core.connectors.files.stores.azure_properties import described, properties_of
+from copy_core.connectors.files.stores.azure_upload import (
+    BlockUpload,
+    nanoseconds,
+    plain,
+    written,
+)
+from copy_core.errors import ConfigError, ConflictError, TransientError
+
+if TYPE_CHECKING:
+    from copy_core.connectors.file_options import AzureStorageOptions
+
+_BATCH = 256
+"""How many blobs one request removes: https://learn.microsoft.com/rest/api/storageservices/blob-batch."""
+_SIGNED_SECONDS = 3600
+
+
+class AzureStore(Store):
+    """The objects of a container below a prefix.
+
+    Args:
+        options: the connection, secrets resolved.
+
+    Attributes:
+        page_size: how many objects a request for a listing asks for.
+    """
+
+    tick_ns = 10**9
+    page_size = 5_000
+
+    def __init__(self, options: AzureStorageOptions) -> None:
+        self._login = Login(options)
+        self._client = self._login.container()
+        prefix = options.prefix.strip("/")
+        self._root = f"{confined(prefix)}/" if prefix else ""
+        self._named_so = options.type == "adls_gen2"
+        self._is_deep: bool | None = None
+        self._refused: set[str] = set()
+        self.label = f"{self._login.account_url}/{options.container}/{prefix}".rstrip("/")
+
+    def now(self) -> int:
+        dates: list[str] = []
+
+        def keep(answer: Any) -> None:
+            if answer.http_response.status_code < 300:
+                dates.append(answer.http_response.headers["Date"])
+
+        while not dates:  # the SDK forgets the hook when a connection breaks, and tries again
+            with faults():
+                found = self._client.list_blobs(
+                    self._root, results_per_page=1, raw_response_hook=keep
+                )
+                next(found.by_page(), None)
+        return nanoseconds(parsedate_to_datetime(dates[-1]))
+
+    def list(self, prefix: str = "", after: str = "") -> Iterator[Entry]:
+        # Whoever says that there is a hierarchy is believed: walking a flat account is right too.
+        walk = azure_listing.deep if self._named_so or self._deep() else azure_listing.flat
+        begin = self._root + after if after else ""
+        for blob in walk(self._client, self._root + prefix, begin, self.page_size):
+            yield self._entry(blob)
+
+    def stat(self, key: str) -> Entry | None:
+        with faults(key):
+            found = azure_copy.looked(self._blob(key))
+        if found is None or azure_listing.is_folder(found):
+            return None
+        return self._entry(found)
+
+    def properties(self, entry: Entry) -> Properties:
+        blob = self._blob(entry.key)
+        with self._unless_gone(blob, entry):
+            found = blob.get_blob_properties(**_still(entry))
+            return properties_of(found, blob.get_blob_tags() if found.tag_count else {})
+
+    def read(self, entry: Entry, start: int, length: int) -> bytes:
+        return self._downloaded(entry, start, length)[0] if length else b""
+
+    def fetch(self, entry: Entry) -> tuple[bytes, Properties]:
+        if not entry.size:
+            return b"", self.properties(entry)
+        data, found = self._downloaded(entry, 0, entry.size)
+        blob = self._blob(entry.key)
+        with self._unless_gone(blob, entry):
+            return data, properties_of(found, blob.get_blob_tags() if found.tag_count else {})
+
+    def _downloaded(self, entry: Entry, start: int, length: int) -> tuple[bytes, BlobProperties]:
+        blob = self._blob(entry.key)
+        with self._unless_gone(blob, entry):
+            # Unpacked, bytes would be others than the object's.
+            came = blob.download_blob(start, length, decompress=False, **_still(entry))
+            data: bytes = came.readall()
+        if len(data) != length:
+            raise TransientError(
+                f"{len(data)} bytes came of {length}", code="short-read", file=entry.key
+            )
+        known = came.properties.content_settings.content_md5 if length == entry.size else None
+        if known and hashlib.md5(data, usedforsecurity=False).digest() != bytes(known):
+            raise TransientError(
+                "the bytes that came have another MD5 than the object",
+                fix="If it goes on, its Content-MD5 was set wrong by whoever wrote it: correct it",
+                code="checksum",
+                file=entry.key,
+            )
+        return data, came.properties
+
+    def put(
+        self,
+        key: str,
+        data: bytes,
+        replacing: str | None = ANYTHING,
+        properties: Properties | None = None,
+    ) -> Entry:
+        blob, how = self._blob(key), self._described(properties)
+        if replacing is not ANYTHING:
+            # A second try would be refused because of the first, if only its answer was lost.
+            how |= {"retry_total": 0} | _only(replacing)
+        with faults(key):
+            try:
+                return written(blob, key, data, **how)
+            except HttpResponseError as e:
+                if replacing is ANYTHING or code_of(e) not in _OTHERS:
+                    raise
+                raise ConflictError(
+                    "another writer changed the object meanwhile", code="etag-changed", file=key
+                ) from e
+
+    def upload(
+        self, key: str, size: int | None = None, properties: Properties | None = None
+    ) -> Upload:
+        return BlockUpload(self._blob(key), key, size, self._described(properties))
+
+    def move(self, source: str, key: str) -> None:
+        (address, token), target = self.address(source), self._blob(key)
+        if source != key:
+            with faults(source):
+                azure_copy.move(self._blob(source), target, address, token)
+
+    def remove(self, keys: Iterable[str]) -> None:
+        names = map(self._name, keys)
+        while batch := list(islice(names, _BATCH)):
+            with faults():
+                answers = self._client.delete_blobs(*batch, raise_on_any_failure=False)
+                for name, answer in zip(batch, answers, strict=True):
+                    if answer.status_code < 300:
+                        continue
+                    error = HttpResponseError(response=answer)
+                    if code_of(error) not in ABSENT:
+                        raise fault(error, name.removeprefix(self._root))
+
+    def copied(
+        self, source: Store, entry: Entry, key: str, properties: Properties | None = None
+    ) -> Entry | None:
+        blob, at = self._blob(key), partial(_address, source, entry)
+        if not entry.size or source.label in self._refused or at() is None:
+            return None
+        described = self._described(properties or source.properties(entry))
+        upload = BlockUpload(blob, key, entry.size, described)
+        with faults(entry.key):
+            done = azure_copy.fetched(upload, blob, entry.size, at)
+        found = source.stat(entry.key)
+        same = found is not None and found.etag == entry.etag
+        if not done:
+            if same:
+                self._refused.add(source.label)  # then it is not for this object alone
+            return None
+        if not same:
+            raise TransientError(
+                "the object was changed while it was copied", code="file-changed", file=entry.key
+            )
+        return upload.complete()
+
+    def address(self, key: str) -> tuple[str, str | None]:
+        """Where a service may read an object for an hour, and the token that it needs besides."""
+        name = self._name(key)
+        signed = self._login.readable(self._client, name, _SIGNED_SECONDS)
+        return signed or self._blob(key).url, None if signed else self._login.token()
+
+    @contextmanager
+    def _unless_gone(self, blob: BlobClient, entry: Entry) -> Iterator[None]:
+        """Turns errors into ours; a condition on what is not there is not met, says the service."""
+        with faults(entry.key):
+            try:
+                yield
+            except ResourceModifiedError:
+                if azure_copy.looked(blob) is None:
+                    raise TransientError(
+                        "the object is not there any more", code="file-moved", file=entry.key
+                    ) from None
+                raise
+
+    def _name(self, key: str) -> str:
+        if "\\" in confined(key):
+            raise ConfigError(
+                "the service takes a backslash for a slash, so that the name would be another",
+                fix="Rename the object, or leave it out with `exclude`",
+                code="bad-name",
+                file=key,
+            )
+        return self._root + key
+
+    def _blob(self, key: str) -> BlobClient:
+        return self._client.get_blob_client(self._name(key))
+
+    def _entry(self, found: BlobProperties) -> Entry:
+        key = str(found.name).removeprefix(self._root)
+        return Entry(key, found.size, nanoseconds(found.last_modified), plain(found.etag))
+
+    def _deep(self) -> bool:
+        """Whether the account has a hierarchical namespace: other order, and no tags."""
+        if self._is_deep is None:
+            with faults():
+                try:
+                    told = self._client.get_account_information()
+                    self._is_deep = bool(told.get("is_hns_enabled"))
+                except HttpResponseError as e:
+                    if azure_copy.busy(e):
+                        raise
+                    self._is_deep = self._named_so  # not everybody may ask
+        return self._is_deep
+
+    def _described(self, properties: Properties | None) -> dict[str, Any]:
+        tags = bool(properties and properties.tags) and not self._deep()
+        return described(properties, tags)
+
+
+_OTHERS = ("ConditionNotMet", "BlobAlreadyExists", "TargetConditionNotMet", *ABSENT)
+
+
+def _still(entry: Entry) -> dict[str, Any]:
+    """The condition that an object is the same still."""
+    return {"etag": f'"{entry.etag}"', "match_condition": MatchConditions.IfNotModified}
+
+
+def _only(replacing: str) -> dict[str, Any]:
+    if replacing == NOTHING:
+        return {"match_condition": MatchConditions.IfMissing}
+    return {"etag": f'"{replacing}"', "match_condition": MatchConditions.IfNotModified}
+
+
+def _address(source: Store, entry: Entry) -> tuple[str, str | None] | None:
+    """Where this service may read an object of another store; None where it cannot."""
+    if isinstance(source, AzureStore):
+        return source.address(entry.key)
+    signed_url = getattr(source, "signed_url", None)
+    url = signed_url(entry, _SIGNED_SECONDS) if signed_url else None
+    return (url, None) if url else None

@@ -1,0 +1,105 @@
+"""The object stores, by the kit; and what each has of its own."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import Literal
+
+import boto3
+import pytest
+from azure.storage.blob import ContainerClient
+
+from copy_core.connectors.file_options import AzureStorageOptions, S3Options
+from copy_core.connectors.files.store import Store
+from copy_core.connectors.files.stores.azure import AzureStore
+from copy_core.connectors.files.stores.local import LocalStore
+from copy_core.connectors.files.stores.s3 import S3Store
+from tests.conformance.store_kit import OpenStore, ServiceKit, StoreKit
+from tests.servers import Azurite, LocalStack
+
+
+class TestLocal(StoreKit):
+    keeps = frozenset()
+    knows_md5 = False
+
+    @pytest.fixture
+    def open_store(self, tmp_path: Path) -> OpenStore:
+        return lambda name: LocalStore(str(tmp_path / name))
+
+
+class TestS3(ServiceKit):
+    copies = True
+    tells_unfinished = True
+
+    @pytest.fixture
+    def bucket(self, localstack: LocalStack) -> str:
+        name = f"files-{uuid.uuid4()}"
+        boto3.client(
+            "s3",
+            endpoint_url=localstack.endpoint,
+            region_name=localstack.region,
+            aws_access_key_id=localstack.access_key,
+            aws_secret_access_key=localstack.secret_key,
+        ).create_bucket(Bucket=name)
+        return name
+
+    @pytest.fixture
+    def open_store(self, localstack: LocalStack, bucket: str) -> OpenStore:
+        return lambda name: s3_store(localstack, bucket, f"with prefix/{name}")
+
+    @pytest.fixture
+    def nowhere(self, localstack: LocalStack) -> Store:
+        return s3_store(localstack, f"none-{uuid.uuid4()}", "p")
+
+
+def s3_store(server: LocalStack, bucket: str, prefix: str) -> Store:
+    return S3Store(
+        S3Options.model_construct(  # not checked: these secrets are public
+            type="s3",
+            bucket=bucket,
+            prefix=prefix,
+            region=server.region,
+            endpoint_url=server.endpoint,
+            access_key_id=server.access_key,
+            secret_access_key=server.secret_key,
+        )
+    )
+
+
+class TestAzureBlob(ServiceKit):
+    one_upload_a_key = True
+    many = 1_500  # Azurite is slow at small ones
+    unfit = frozenset({"a\\b"})
+    service: Literal["azure_blob", "adls_gen2"] = "azure_blob"
+
+    @pytest.fixture
+    def container(self, azurite: Azurite) -> str:
+        name = f"files-{uuid.uuid4()}"
+        with ContainerClient(azurite.blob_endpoint, name, azurite.key) as client:
+            client.create_container()
+        return name
+
+    @pytest.fixture
+    def open_store(self, azurite: Azurite, container: str) -> OpenStore:
+        return lambda name: self.opened(azurite, container, f"with prefix/{name}")
+
+    @pytest.fixture
+    def nowhere(self, azurite: Azurite) -> Store:
+        return self.opened(azurite, f"none-{uuid.uuid4()}", "p")
+
+    def opened(self, server: Azurite, container: str, prefix: str) -> Store:
+        return AzureStore(
+            AzureStorageOptions.model_construct(  # not checked: this secret is public
+                type=self.service,
+                account_url=server.blob_endpoint,
+                container=container,
+                prefix=prefix,
+                account_key=server.key,
+            )
+        )
+
+
+class TestAdlsGen2(TestAzureBlob):
+    many = 600
+    service = "adls_gen2"

@@ -1,0 +1,223 @@
+"""Objects that the service fetches from another store by itself.
+
+The emulator cannot. Before it stands a gate that can: asked for a block from an address, it gets
+the bytes there and hands the emulator the block. It copies nothing in one step, as an account
+behind a firewall.
+"""
+
+from __future__ import annotations
+
+import http.client
+import random
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
+from urllib.parse import urlsplit
+
+import boto3
+import pytest
+from azure.storage.blob import ContainerClient
+
+from copy_core.connectors.file_options import S3Options
+from copy_core.connectors.files.store import Entry, Properties, Store
+from copy_core.connectors.files.stores import azure_copy
+from copy_core.errors import TransientError
+from tests.servers import Azurite, LocalStack
+from tests.unit.test_azure_store import refused, serving, signature, store_of
+
+KEY = "from/Größe +%2F"
+FULL = Properties(
+    content_type="text/csv", content_encoding="gzip", metadata={"n": "ü"}, tags={"a": "b"}
+)
+
+
+@pytest.fixture
+def container(azurite: Azurite) -> Iterator[ContainerClient]:
+    name = f"copies-{uuid.uuid4()}"
+    with ContainerClient(azurite.blob_endpoint, name, azurite.key) as client:
+        client.create_container()
+        yield client
+
+
+@pytest.fixture(params=["azure", "s3"])
+def source(request: pytest.FixtureRequest) -> Store:
+    if request.param == "azure":
+        azurite: Azurite = request.getfixturevalue("azurite")
+        container: ContainerClient = request.getfixturevalue("container")
+        return store_of(
+            azurite.blob_endpoint,
+            container.container_name,
+            prefix="source",
+            account_key=azurite.key,
+        )
+    from copy_core.connectors.files.stores.s3 import S3Store
+
+    server: LocalStack = request.getfixturevalue("localstack")
+    bucket = f"copies-{uuid.uuid4()}"
+    boto3.client(
+        "s3",
+        endpoint_url=server.endpoint,
+        region_name=server.region,
+        aws_access_key_id=server.access_key,
+        aws_secret_access_key=server.secret_key,
+    ).create_bucket(Bucket=bucket)
+    return S3Store(
+        S3Options.model_construct(  # not checked: these secrets are public
+            type="s3",
+            bucket=bucket,
+            region=server.region,
+            endpoint_url=server.endpoint,
+            access_key_id=server.access_key,
+            secret_access_key=server.secret_key,
+        )
+    )
+
+
+Asked = Callable[[str], None]
+
+
+@contextmanager
+def gate(
+    azurite: Azurite, container: ContainerClient, asked: Asked = lambda _: None
+) -> Iterator[Store]:
+    """A store behind the gate, which tells of each address before it fetches from there."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            headers = {k: v for k, v in self.headers.items() if k != "Host"}
+            if "x-ms-requires-sync" in headers:
+                self.send_response(403)
+                self.send_header("x-ms-error-code", "CannotVerifyCopySource")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            here = f"http://{self.headers['Host']}"
+            address = headers.pop("x-ms-copy-source", "").replace(here, azurite.blob_origin)
+            if address and "comp=block&" not in self.path:
+                headers["x-ms-copy-source"] = address
+            elif address:
+                asked(address)
+                wanted = {"Range": headers.pop("x-ms-source-range")}
+                status, _, body = sent(address, "GET", wanted)
+                assert status == 206
+                headers["Content-Length"] = str(len(body))
+            url = f"http://127.0.0.1:{azurite.blob_port}{self.path}"
+            status, answer, content = sent(url, self.command, headers, body)
+            self.send_response(status)
+            for name, value in answer.items():
+                if name.lower() not in ("transfer-encoding", "connection", "content-length"):
+                    self.send_header(name, value)
+            self.send_header("Content-Length", answer.get("content-length", str(len(content))))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_PUT = do_HEAD = do_DELETE = do_POST = do_GET  # noqa: N815 - as the base class has them
+
+        def log_message(self, *_: object) -> None: ...
+
+    rights = signature(container, azurite, "rwdlt")
+    with serving(Handler) as url:
+        yield store_of(
+            f"{url}/{azurite.account}", container.container_name, prefix="target", sas=rights
+        )
+
+
+def sent(
+    url: str, method: str, headers: dict[str, str], body: bytes = b""
+) -> tuple[int, dict[str, str], bytes]:
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=60)
+    try:
+        connection.request(method, f"{parts.path}?{parts.query}", body or None, headers)
+        answer = connection.getresponse()
+        return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
+    finally:
+        connection.close()
+
+
+def put(source: Store, size: int) -> tuple[bytes, Entry]:
+    data = random.Random(size).randbytes(size)
+    source.put(KEY, data)
+    entry = source.stat(KEY)
+    assert entry is not None
+    return data, entry
+
+
+@pytest.mark.parametrize("size", [1, (1 << 20) + 1, 3 << 20])
+def test_the_service_fetches_an_object(
+    azurite: Azurite,
+    container: ContainerClient,
+    source: Store,
+    size: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(azure_copy, "BLOCK", 1 << 20)
+    data, entry = put(source, size)
+    addresses: list[str] = []
+    with gate(azurite, container, addresses.append) as target:
+        done = target.copied(source, entry, "to/ü", FULL)
+        assert done is not None
+        assert done == target.stat("to/ü")
+        assert target.read(done, 0, size) == data
+        kept = target.properties(done)
+    assert (kept.content_type, kept.metadata, kept.tags) == (
+        FULL.content_type,
+        FULL.metadata,
+        FULL.tags,
+    )
+    assert len(addresses) == -(-size // (1 << 20))
+
+
+def test_an_object_that_changes_meanwhile_does_not_appear(
+    azurite: Azurite, container: ContainerClient, source: Store
+) -> None:
+    _, entry = put(source, 100)
+
+    def change(_: str) -> None:
+        source.put(KEY, bytes(100))
+
+    with gate(azurite, container, change) as target:
+        refused(
+            lambda: target.copied(source, entry, "x", Properties()), TransientError, "file-changed"
+        )
+        assert list(target.list()) == []
+
+
+def test_what_the_service_cannot_fetch_it_is_not_asked_for_again(
+    azurite: Azurite, container: ContainerClient, source: Store
+) -> None:
+    _, entry = put(source, 100)
+    target = store_of(
+        azurite.blob_endpoint, container.container_name, prefix="target", account_key=azurite.key
+    )
+    assert target.copied(source, entry, "x", Properties()) is None
+    source.remove([KEY])  # so it would be an error now, if it were tried
+    assert target.copied(source, entry, "x", Properties()) is None
+    assert list(target.list()) == []
+
+
+def test_nothing_is_fetched_where_there_is_nothing(
+    azurite: Azurite, container: ContainerClient, source: Store
+) -> None:
+    _, entry = put(source, 0)
+    with gate(azurite, container, pytest.fail) as target:
+        assert target.copied(source, entry, "x", Properties()) is None
+
+
+def test_a_move_is_made_where_no_copy_in_one_step_is(
+    azurite: Azurite, container: ContainerClient
+) -> None:
+    with gate(azurite, container) as target:
+        target.put("x", b"123", properties=replace(FULL, content_encoding=""))
+        target.put("y", b"old")
+        target.move("x", "y")
+        target.move("x", "y")
+        (entry,) = target.list()
+        assert entry.key == "y"
+        assert target.read(entry, 0, 3) == b"123"
+        assert target.properties(entry).metadata == FULL.metadata
