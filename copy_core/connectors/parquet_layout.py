@@ -15,7 +15,9 @@ lineitem, about as many as DuckDB puts into its own; groups of twice the size ar
 
 
 def open_writer(
-    sink: pa.NativeFile, schema: pa.Schema, compression: Literal["snappy", "zstd"]
+    sink: pa.NativeFile,
+    schema: pa.Schema,
+    compression: Literal["none", "snappy", "gzip", "zstd"],
 ) -> pq.ParquetWriter:
     """A writer of one file into `sink`, which stays the caller's to close.
 
@@ -26,6 +28,8 @@ def open_writer(
         sink,
         schema,
         compression=compression,
+        # Arrow's own level of gzip (9) is many times slower, and saves little.
+        compression_level=1 if compression == "gzip" else None,
         use_dictionary=dictionary_columns(schema),
         store_decimal_as_integer=True,
     )

@@ -17,15 +17,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from copy_core.connectors.base import near
+from copy_core.connectors.files.packed import bare, unpacked
+from copy_core.connectors.files.rejects import Rejecting, ignore
 from copy_core.decimals import exact_cast
 from copy_core.errors import ConfigError, CopyJobError, TerminalError, TransientError
 from copy_core.failures import from_os
 from copy_core.schema import copyable
 
 if TYPE_CHECKING:
-    from copy_core.connectors.options import LocalOptions
-
-_PACKED = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
+    from copy_core.connectors.file_options import FileOptions
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,8 @@ class Input:
     @contextmanager
     def stream(self) -> Iterator[pa.NativeFile]:
         """Its text, unpacked as the name's ending says."""
-        with self.open() as raw:
-            packing = _PACKED.get(PurePosixPath(self.name).suffix.lower())
-            if packing is None:
-                yield raw
-            else:
-                with pa.CompressedInputStream(raw, packing) as unpacked:
-                    yield unpacked
+        with self.open() as raw, unpacked(raw, self.name) as text:
+            yield text
 
 
 @dataclass(frozen=True)
@@ -63,6 +58,8 @@ class Wanted:
         where: lets a format leave out rows that do not meet it; it need not.
         partial: the files have columns that `schema` lacks on purpose; else one that is met past
             the beginning, where the schema was inferred, is an error.
+        reject: is told of each line that is left out because it is no row of the table, where the
+            connection has such lines left out.
     """
 
     schema: pa.Schema
@@ -70,6 +67,7 @@ class Wanted:
     batch_rows: int
     where: pc.Expression | None = None
     partial: bool = False
+    reject: Rejecting = ignore
 
 
 class Writer(ABC):
@@ -91,21 +89,19 @@ class Format(ABC):
     """One format.
 
     Attributes:
-        extension: the ending of the files that it writes.
+        extension: the ending of the files that it writes, packed as the connection says.
         endings: those of the files that it looks for in a folder, packed ones aside.
         typed: whether its files say the types of their columns.
     """
 
-    extension: ClassVar[str]
+    extension: str
     endings: ClassVar[frozenset[str]]
     typed: ClassVar[bool] = False
 
     def owns(self, name: str) -> bool:
         """Whether a file of that name counts when a whole folder is read."""
         path = PurePosixPath(name.lower())
-        if path.suffix in _PACKED and not self.typed:
-            path = path.with_suffix("")
-        return path.suffix in self.endings
+        return (path if self.typed else bare(path)).suffix in self.endings
 
     @abstractmethod
     def schema(self, file: Input) -> pa.Schema:
@@ -142,17 +138,27 @@ class Format(ABC):
         """A writer of rows of `schema` into `sink`."""
 
 
-def format_of(options: LocalOptions) -> Format:
-    """The format that a connection says."""
+def format_of(options: FileOptions) -> Format:
+    """The format that a connection says.
+
+    Raises:
+        ConfigError: the connection asks of it what it cannot do.
+    """
     from copy_core.connectors.files.csv import Csv
     from copy_core.connectors.files.jsonl import JsonLines
     from copy_core.connectors.files.parquet import Parquet
 
-    if options.format == "parquet":
-        return Parquet()
     if options.format == "csv":
-        return Csv(options.csv, options.types)
-    return JsonLines(options.types)
+        return Csv(options)
+    if options.format == "jsonl":
+        return JsonLines(options)
+    if options.bad_rows == "skip":
+        raise ConfigError(
+            f"files of the format {options.format} have no lines that could be left out",
+            fix="Remove `bad_rows: skip`, which is for CSV and JSON lines",
+            code="bad-rows-unfit",
+        )
+    return Parquet(options.compression or "snappy")
 
 
 def shaped(batch: pa.RecordBatch, schema: pa.Schema, columns: Sequence[str]) -> pa.RecordBatch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -22,6 +22,9 @@ from copy_core.connectors.parquet_layout import RowGroup, open_writer
 from copy_core.errors import ConfigError, TerminalError
 from copy_core.schema import canonical_schema, type_name, widens
 
+if TYPE_CHECKING:
+    from copy_core.connectors.file_options import Packing
+
 # Read by one thread: parts are what runs side by side, and each thread more keeps memory.
 # Measured on 4 million rows of 8 columns: as fast as a whole-column read, a third of a dataset
 # scan's memory. A memory map would be no faster, and a file cut short would kill the process.
@@ -29,11 +32,18 @@ _BUFFER = 1 << 20
 
 
 class Parquet(Format):
-    """Parquet."""
+    """Parquet.
+
+    Args:
+        packing: how the pages of files that are written are packed.
+    """
 
     extension = ".parquet"
     endings: ClassVar[frozenset[str]] = frozenset({".parquet", ".parq", ".pq"})
     typed = True
+
+    def __init__(self, packing: Packing = "snappy") -> None:
+        self._packing = packing
 
     def schema(self, file: Input) -> pa.Schema:
         with reading(file.name), file.open() as raw, _opened(raw) as parquet:
@@ -66,14 +76,14 @@ class Parquet(Format):
                 yield shaped(batch, wanted.schema, wanted.columns)
 
     def writer(self, sink: pa.NativeFile, schema: pa.Schema) -> Writer:
-        return _ParquetWriter(sink, schema)
+        return _ParquetWriter(sink, schema, self._packing)
 
 
 class _ParquetWriter(Writer):
     """Gathers batches into row groups."""
 
-    def __init__(self, sink: pa.NativeFile, schema: pa.Schema) -> None:
-        self._parquet = open_writer(sink, schema, "snappy")
+    def __init__(self, sink: pa.NativeFile, schema: pa.Schema, packing: Packing) -> None:
+        self._parquet = open_writer(sink, schema, packing)
         self._group = RowGroup(schema)
 
     def write(self, batch: pa.RecordBatch) -> None:

@@ -14,13 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from copy_core.connectors.files.format import Writer, bad_value
+from copy_core.connectors.files.packed import Packed
 from copy_core.decimals import exact_cast
 from copy_core.errors import TerminalError
 
 # Arrow reads text block by block, and a row must fit into a block. A small one keeps memory low
 # and is as fast; a row that is longer makes the file be read again with larger blocks.
-_BLOCK = 1 << 20
-_LONGEST_ROW = 256 << 20
+BLOCK = 1 << 20
+LONGEST_ROW = 256 << 20
 # As much as this is looked at of each file to infer the types of its columns.
 SAMPLE = 8 << 20
 # What is turned into text at a time: Arrow's text arrays end at 2 GB.
@@ -43,7 +44,7 @@ def streamed(open_at: Callable[[int], Iterator[pa.RecordBatch]]) -> Iterator[pa.
     Args:
         open_at: reads the file from its beginning, in blocks of so many bytes.
     """
-    block, done = _BLOCK, 0
+    block, done = BLOCK, 0
     while True:
         skip = done
         try:
@@ -58,15 +59,20 @@ def streamed(open_at: Callable[[int], Iterator[pa.RecordBatch]]) -> Iterator[pa.
         except pa.ArrowInvalid as e:
             if "straddl" not in str(e):
                 raise
-            if block >= _LONGEST_ROW:
-                raise TerminalError(
-                    f"a row is longer than {_LONGEST_ROW >> 20} MB",
-                    fix="Look for a quote that is never closed",
-                    code="bad-file",
-                ) from e
+            if block >= LONGEST_ROW:
+                raise too_long() from e
             block *= 8
         else:
             return
+
+
+def too_long() -> TerminalError:
+    """The error for a row that takes too much memory."""
+    return TerminalError(
+        f"a row is longer than {LONGEST_ROW >> 20} MB",
+        fix="Look for a quote that is never closed",
+        code="bad-file",
+    )
 
 
 def sliced(batch: pa.RecordBatch, rows: int) -> Iterator[pa.RecordBatch]:
@@ -82,7 +88,7 @@ def sampled(open_at: Callable[[int], pa.Schema]) -> pa.Schema:
         try:
             return open_at(block)
         except pa.ArrowInvalid as e:
-            if "straddl" not in str(e) or block >= _LONGEST_ROW:
+            if "straddl" not in str(e) or block >= LONGEST_ROW:
                 raise
             block *= 8
 
@@ -141,7 +147,7 @@ class LineWriter(Writer):
     """Writes each row as a line that `line` makes of a batch."""
 
     def __init__(
-        self, sink: pa.NativeFile, line: Callable[[pa.RecordBatch], pa.Array], header: str = ""
+        self, sink: Packed, line: Callable[[pa.RecordBatch], pa.Array], header: str = ""
     ) -> None:
         self._sink = sink
         self._line = line
@@ -159,4 +165,7 @@ class LineWriter(Writer):
                 self._sink.write(text.slice(0, pc.sum(pc.binary_length(ended)).as_py()))
 
     def close(self) -> None:
-        """Nothing is held back."""
+        self._sink.close()
+
+    def abandon(self) -> None:
+        self._sink.abandon()
