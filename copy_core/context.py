@@ -29,12 +29,14 @@ class Progress:
         event: `planned`, `batch`, `part`, `published` or `committed`.
         rows: rows of the event: expected ones when planned, else rows that went through.
         bytes: their size in memory.
+        files: objects of the event likewise, where whole objects are copied.
     """
 
     table: str
     event: str
     rows: int = 0
     bytes: int = 0
+    files: int = 0
 
 
 @dataclass

@@ -20,10 +20,24 @@ from copy_core.watermark import Amount, NullPolicy, parse_amount
 Mode = Literal["full", "incremental"]
 WriteMode = Literal["append", "upsert", "overwrite"]
 Drift = Literal["evolve", "ignore", "fail"]
-AuditValue = Literal["run_id", "job", "table", "extracted_at", "lower_bound", "upper_bound"]
+AuditValue = Literal[
+    "run_id",
+    "job",
+    "table",
+    "extracted_at",
+    "lower_bound",
+    "upper_bound",
+    "file_path",
+    "file_modified",
+]
 Overlap = Literal["skip", "queue"]
 Operator = Literal["=", "!=", "<", "<=", ">", ">=", "in", "is null", "is not null"]
 Scalar = str | int | float | bool
+
+FILE_PATH = "_file_path"
+"""The hidden column that holds the path of a row's file, below the connection's root."""
+FILE_MODIFIED = "_file_modified"
+"""The hidden column that holds when a row's file, or an object, was last changed."""
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Statement = Annotated[str, Field(min_length=1, max_length=100_000)]
@@ -164,6 +178,16 @@ class Settings(Definition):
     """Into how many parts a table is split; by its size when left out."""
     audit: dict[Name, AuditValue | Constant] | None = None
     """Columns to add: a name and what fills it."""
+    partition_by: list[Name] | None = None
+    """Columns at the destination whose values become folders such as `year=2026` there."""
+    include: list[Name] | None = None
+    """Patterns of files to copy, below `source`: `*` within a level, `**` for any levels."""
+    exclude: list[Name] | None = None
+    """Patterns of files to leave out."""
+    hierarchy: Literal["preserve", "flatten"] | None = None
+    """Whether files that are copied as they are keep the folders they are in."""
+    delete_source: bool | None = None
+    """Whether files that are copied as they are go from the source once they are committed."""
 
 
 class TableEntry(Settings):
@@ -225,6 +249,11 @@ class TableCopy(Definition):
     delay: Span | None
     parts: int | None
     audit: dict[str, AuditValue | Constant]
+    partition_by: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    hierarchy: Literal["preserve", "flatten"] = "preserve"
+    delete_source: bool = False
 
 
 class Job(Definition):
@@ -239,13 +268,18 @@ class Job(Definition):
     limits: Limits
 
 
-def resolve(file: JobFile) -> Job:
-    """Settles what each table inherits from its job, and the defaults."""
+def resolve(file: JobFile, changes_by: str | None = None) -> Job:
+    """Settles what each table inherits from its job, and the defaults.
+
+    Args:
+        file: the job as it is written down.
+        changes_by: the incremental column of tables that name none, where the source has such.
+    """
     return Job(
         name=file.name,
         source=file.source,
         destination=file.destination,
-        tables=tuple(_table(file, entry) for entry in file.tables),
+        tables=tuple(_table(file, entry, changes_by) for entry in file.tables),
         schedules=tuple(file.schedules),
         watch=tuple(file.watch),
         limits=file.limits,
@@ -256,7 +290,7 @@ _DEFAULTS = {"mode": "full", "write": "append", "drift": "evolve", "nulls": "ski
 _OF_INCREMENTS = frozenset({"incremental_column", "nulls", "lookback", "delay"})
 
 
-def _table(job: JobFile, entry: TableEntry) -> TableCopy:
+def _table(job: JobFile, entry: TableEntry, changes_by: str | None) -> TableCopy:
     settings = {name: getattr(entry, name) for name in Settings.model_fields}
     mode = entry.mode or job.mode or _DEFAULTS["mode"]
     for name, value in settings.items():
@@ -265,6 +299,8 @@ def _table(job: JobFile, entry: TableEntry) -> TableCopy:
             means_it = mode == "incremental" or name not in _OF_INCREMENTS
             inherited = getattr(job, name) if means_it else None
             settings[name] = _DEFAULTS.get(name) if inherited is None else inherited
+    if mode == "incremental" and settings["incremental_column"] is None:
+        settings["incremental_column"] = changes_by
     columns = entry.columns and [Column(name=c) if isinstance(c, str) else c for c in entry.columns]
     return TableCopy(
         **settings
@@ -278,5 +314,10 @@ def _table(job: JobFile, entry: TableEntry) -> TableCopy:
             "post_copy_sql": entry.post_copy_sql,
             "keys": settings["keys"] or (),
             "audit": settings["audit"] or {},
+            "partition_by": settings["partition_by"] or (),
+            "include": settings["include"] or (),
+            "exclude": settings["exclude"] or (),
+            "hierarchy": settings["hierarchy"] or "preserve",
+            "delete_source": bool(settings["delete_source"]),
         }
     )

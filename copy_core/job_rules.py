@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from typing import Any, NamedTuple
 
 from copy_core.errors import ConfigError
-from copy_core.job import Schedule, TableCopy
-from copy_core.job_shape import nearest
+from copy_core.job import FILE_MODIFIED, TableCopy
 from copy_core.yaml_lines import Place
 
 
@@ -37,6 +35,7 @@ def check_tables(tables: Mapping[int, TableCopy], file: Mapping[str, Any]) -> It
         yield from _modes(table, written)
         yield from _columns(table, written)
         yield from _filter(table, written)
+        yield from _files(table, written)
     yield from _twice(tables)
     if tables and len(tables) == len(file["tables"]):
         yield from _unused(tables, file)
@@ -48,52 +47,6 @@ def check_tables(tables: Mapping[int, TableCopy], file: Mapping[str, Any]) -> It
                     "would be copied onto itself",
                     "name another destination",
                 )
-
-
-def check_schedules(schedules: Iterable[Schedule]) -> Iterator[Finding]:
-    """Checks that a schedule can be read, and comes due at all."""
-    for n, schedule in enumerate(schedules):
-        known = schedule.timezone == "UTC" or schedule.timezone in _zones()
-        if not known:
-            close = nearest(schedule.timezone, _zones())
-            yield Finding(
-                ("schedules", n, "timezone"),
-                "there is no such time zone",
-                close if "?" in close else "use an IANA name such as Europe/Berlin",
-            )
-        readable = schedule if known else schedule.model_copy(update={"timezone": "UTC"})
-        for key, what, fix in _schedule(readable):
-            yield Finding(("schedules", n, key), what, fix)
-
-
-@cache
-def _zones() -> frozenset[str]:
-    from zoneinfo import available_timezones
-
-    return frozenset(available_timezones())  # it looks at hundreds of files
-
-
-def _schedule(schedule: Schedule) -> Iterator[tuple[str, str, str]]:
-    """What is wrong with a schedule: which key, what, and the fix."""
-    from copy_core.service.schedule import Cron, bounds_of, first, moment_of
-
-    faults = []
-    for key, read in (("cron", Cron), ("start", moment_of), ("end", moment_of)):
-        if (text := getattr(schedule, key)) is not None:
-            try:
-                read(text)
-            except ConfigError as e:
-                faults.append((key, e.what, e.fix[:1].lower() + e.fix[1:]))
-    yield from faults
-    if faults or first(schedule):
-        return
-    start, end = bounds_of(schedule)
-    if first(schedule.model_copy(update={"start": None, "end": None})) is None:
-        yield "cron", "no moment is described by this cron expression", "give it days that exist"
-    elif end <= start:
-        yield "end", "is before the start", "give a later one"
-    else:
-        yield "end", "comes before the schedule falls due for the first time", "give a later one"
 
 
 class Written(NamedTuple):
@@ -194,7 +147,8 @@ def _needed(table: TableCopy, names: list[str], written: Written) -> Iterator[Fi
         if key not in names:
             place = (*written.at("keys"), n)
             yield Finding(place, f"the key '{key}' is not among the columns to copy", fix)
-    if table.incremental_column and table.incremental_column not in names:
+    timed = table.incremental_column == FILE_MODIFIED and "file_modified" in table.audit.values()
+    if table.incremental_column and table.incremental_column not in names and not timed:
         yield Finding(
             written.at("incremental_column"),
             f"'{table.incremental_column}' is not among the columns to copy, and write upsert"
@@ -235,6 +189,24 @@ def _filter(table: TableCopy, written: Written) -> Iterator[Finding]:
         elif value is None or isinstance(value, list):
             fix = "use op: in for a list" if isinstance(value, list) else "use op: is null"
             yield Finding(place, f"`{op}` needs one value", fix)
+
+
+def _files(table: TableCopy, written: Written) -> Iterator[Finding]:
+    place = written.at("partition_by")
+    yield from _repeated(table.partition_by, place, "makes folders already")
+    if table.columns:
+        arriving = {*(column.rename or column.name for column in table.columns), *table.audit}
+        for n, name in enumerate(table.partition_by):
+            if name not in arriving:
+                what = f"'{name}' is not among the columns that arrive at the destination"
+                yield Finding((*place, n), what, f"add it to columns of tables[{written.number}]")
+    if table.delete_source and table.write == "overwrite":
+        yield Finding(
+            written.at("delete_source", "write"),
+            "delete_source leaves nothing at the source, and the next write overwrite would then"
+            " remove at the destination what this one copied",
+            "set write: append",
+        )
 
 
 def _twice(tables: Mapping[int, TableCopy]) -> Iterator[Finding]:

@@ -5,18 +5,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast, get_args
 
 from pydantic import ConfigDict, Field
 
-from copy_core.connectors.options import Connection, LocalOptions
+from copy_core.connectors.file_options import FileOptions
+from copy_core.connectors.options import Connection
 from copy_core.errors import ConfigError
-from copy_core.job import Definition, Job, JobFile, Name, Settings, resolve
-from copy_core.job_rules import check_schedules, check_tables, unknown_type
+from copy_core.job import FILE_MODIFIED, Definition, Job, JobFile, Name, Settings, resolve
+from copy_core.job_rules import check_tables, unknown_type
 from copy_core.job_shape import check, nearest
+from copy_core.schedule_rules import check_schedules
 from copy_core.yaml_lines import Document, Problem, decoded, problem_of, read
 from copy_core.yaml_nodes import UnreadableError
 
@@ -95,7 +97,7 @@ def checked(
         what = "a job that is sent may not define any"
         file.report(("connections",), what, _BY_OPERATOR, key=True)
     found, names = _connections(others if sent else [file, *others])
-    job = _job(file)
+    job = _job(file, found)
     if not any(other.data is None for other in others):
         _check_names(file, names, sent=sent)
     misnamed = _check_job_name(file, name) if name else False
@@ -211,7 +213,7 @@ def _connection(document: Document, name: str, value: Any) -> Connection | None:
         fix = nearest(str(kind), _OPTIONS)
         document.report((*place, "type"), "there is no such type of connection", fix)
     elif connection := check(document, place, _OPTIONS[kind], value):
-        if isinstance(connection, LocalOptions):
+        if isinstance(connection, FileOptions):
             for column, cast_to in connection.types.items():
                 if wrong := unknown_type(cast_to):
                     document.report((*place, "types", column), *wrong)
@@ -241,7 +243,7 @@ def _check_job_name(file: Document, name: str) -> bool:
     return True
 
 
-def _job(file: Document) -> Job | None:
+def _job(file: Document, connections: Mapping[str, Connection]) -> Job | None:
     """The job when its shape is right; its rules are checked as far as the shape allows."""
     if file.data is None:
         return None
@@ -249,7 +251,10 @@ def _job(file: Document) -> Job | None:
     whole = check(file, (), _JobAndConnections, data)
     # Where the shape is wrong, the rules still hold for the rest.
     right = (whole, range(len(whole.tables))) if whole else _without_faults(file, data)
-    job = resolve(right[0])
+    source = connections.get(right[0].source)
+    # Objects have no columns, and only one thing that tells of a change.
+    objects = isinstance(source, FileOptions) and source.format == "binary"
+    job = resolve(right[0], FILE_MODIFIED if objects else None)
     tables = dict(zip(right[1], job.tables, strict=False))
     for place, what, fix in [*check_tables(tables, data), *check_schedules(job.schedules)]:
         file.report(place, what, fix)

@@ -6,24 +6,29 @@ from typing import TYPE_CHECKING
 
 from copy_core.decimals import exact_cast
 from copy_core.errors import ConfigError, TerminalError
-from copy_core.job import Constant
+from copy_core.job import FILE_MODIFIED, FILE_PATH, Constant
 from copy_core.schema import canonical_type, parse_type
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import pyarrow as pa
 
+    from copy_core.connectors.base import TableInfo
     from copy_core.job import Column, TableCopy
     from copy_core.watermark import Window
 
+# Audit columns whose values the source reads, a file's rows each the same.
+_OF_FILES = {"file_path": FILE_PATH, "file_modified": FILE_MODIFIED}
 
-def chosen(schema: pa.Schema, table: TableCopy) -> tuple[Column, ...]:
-    """The columns that a table copies, in order; all of them when the job does not choose.
+
+def chosen(info: TableInfo, table: TableCopy) -> tuple[Column, ...]:
+    """The columns that a table copies, in order; all of them when the job does not choose, hidden
+    ones aside. What audit columns tell of a row's file is copied as well.
 
     Raises:
         ConfigError: a chosen column, a key, a filter's column or the incremental column does not
-            exist at the source.
+            exist at the source, or its rows are in no files.
     """
     from copy_core.connectors.base import near
     from copy_core.job import Column
@@ -31,15 +36,33 @@ def chosen(schema: pa.Schema, table: TableCopy) -> tuple[Column, ...]:
     wanted = [c.name for c in table.columns or ()] + list(table.keys)
     wanted += [c.column for c in table.filter]
     wanted += [table.incremental_column] if table.incremental_column else []
+    known = list(dict.fromkeys([*info.nameable.names, *info.watermarks]))
     for name in wanted:
-        if name not in schema.names:
+        if name not in known:
             raise ConfigError(
                 "the source has no such column",
-                fix=near(name, schema.names),
+                fix=near(name, known),
                 code="column-missing",
                 column=name,
             )
-    return table.columns or tuple(Column(name=name) for name in schema.names)
+    columns = table.columns or tuple(Column(name=name) for name in info.schema.names)
+    return *columns, *_of_files(info, table)
+
+
+def _of_files(info: TableInfo, table: TableCopy) -> Iterator[Column]:
+    """The hidden columns that audit columns are filled from, under their names."""
+    from copy_core.job import Column
+
+    for name, value in table.audit.items():
+        if isinstance(value, str) and value in _OF_FILES:
+            if _OF_FILES[value] not in info.nameable.names:
+                raise ConfigError(
+                    f"the source keeps no rows in files, so there is no {value} to tell",
+                    fix="Leave this audit column out",
+                    code="audit-not-offered",
+                    column=name,
+                )
+            yield Column(name=_OF_FILES[value], rename=name)
 
 
 def destination_name(columns: tuple[Column, ...], name: str) -> str:
@@ -65,7 +88,7 @@ def mapped_schema(
     """The schema that rows have after mapping.
 
     Args:
-        schema: the source's schema, canonical.
+        schema: every column that the source offers, canonical.
         columns: the chosen columns.
         audit: columns to add, and what fills them.
 
@@ -80,6 +103,8 @@ def mapped_schema(
         kind = parse_type(column.cast) if column.cast else canonical_type(field.type)
         fields.append(pa.field(column.rename or column.name, kind, field.nullable))
     for name, value in audit.items():
+        if isinstance(value, str) and value in _OF_FILES:
+            continue  # one of `columns` already
         kind = pa.timestamp("us", "UTC") if value == "extracted_at" else pa.string()
         fields.append(pa.field(name, kind))
     names = [field.name for field in fields]
@@ -103,7 +128,7 @@ def audit_values(
     extracted_at: str,
     window: Window,
 ) -> dict[str, str | None]:
-    """The value of each audit column, as text: the same for every row of a window."""
+    """The value of each audit column that is the same for every row of a window, as text."""
     known = {
         "run_id": run_id,
         "job": job,
@@ -115,6 +140,7 @@ def audit_values(
     return {
         name: value.value if isinstance(value, Constant) else known[value]
         for name, value in audit.items()
+        if isinstance(value, Constant) or value in known
     }
 
 

@@ -32,6 +32,8 @@ class Slice(Record):
         range: the connector's own description of the part; None reads the whole window.
         snapshot: the source's version that was pinned at plan time, where it has versions.
         query: the query whose rows these are; "" when `object` is a table.
+        include: patterns of which an object's path below `object` must meet one; all if none.
+        exclude: patterns of which it may meet none.
     """
 
     object: str
@@ -41,6 +43,8 @@ class Slice(Record):
     range: JsonDict | None = None
     snapshot: str | None = None
     query: str = ""
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
 
 
 class Target(Record):
@@ -60,6 +64,10 @@ class Target(Record):
         lengths: how long the values of a column of text or bytes may be, as in `TableInfo`.
         pre_copy_sql: statements to run in the publishing transaction, before rows become visible.
         post_copy_sql: likewise, after that.
+        partition_by: the columns whose values become folders.
+        objects: whether whole objects are copied, and counted, not rows.
+        flatten: whether objects lose the folders they were in.
+        delete_source: whether they go from the source once they are committed.
     """
 
     job: str
@@ -75,6 +83,10 @@ class Target(Record):
     lengths: dict[str, int] = {}
     pre_copy_sql: tuple[str, ...] = ()
     post_copy_sql: tuple[str, ...] = ()
+    partition_by: tuple[str, ...] = ()
+    objects: bool = False
+    flatten: bool = False
+    delete_source: bool = False
 
 
 class Staged(Record):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from copy_core.connectors.base import near
 from copy_core.errors import ConfigError
 from copy_core.mapping import chosen, destination_name, mapped_schema
 from copy_core.model import Slice, Target
@@ -12,7 +13,7 @@ from copy_core.schema import schema_to_json
 from copy_core.watermark import EVERYTHING, Watermark, Window, next_window
 
 if TYPE_CHECKING:
-    from copy_core.connectors.base import DestinationCapabilities, SourceCapabilities, TableInfo
+    from copy_core.connectors.base import TableInfo
     from copy_core.job import Column, Condition, Job, TableCopy
     from copy_core.model import Published
     from copy_core.state.tables import LoadType, TableState
@@ -49,61 +50,20 @@ class Plan:
     nulls: int
 
 
-def check_offered(
-    table: TableCopy,
-    state: TableState,
-    source: SourceCapabilities,
-    destination: DestinationCapabilities,
-) -> None:
-    """Holds a definition, and a reset that truncates, against what the two connectors offer.
-
-    Raises:
-        ConfigError: the destination lacks the write mode or SQL, the source incremental copies or
-            queries.
-    """
-    if state.truncate and "overwrite" not in destination.modes:
-        raise ConfigError(
-            "the table was reset with --truncate, and the destination does not offer overwriting",
-            fix="Reset it without --truncate, and empty the destination by other means",
-            code="mode-not-offered",
-        )
-    if table.write not in destination.modes:
-        raise ConfigError(
-            f"the destination does not offer `write: {table.write}`",
-            fix=f"Use one of {', '.join(sorted(destination.modes))}",
-            code="mode-not-offered",
-        )
-    if table.mode == "incremental" and not source.incremental:
-        raise ConfigError(
-            "the source does not offer incremental copies",
-            fix="Use `mode: full`",
-            code="mode-not-offered",
-        )
-    if table.query and not source.queries:
-        raise ConfigError(
-            "the source does not take queries",
-            fix="Leave `query` out, and name a table or view in `source`",
-            code="query-not-offered",
-        )
-    if (table.pre_copy_sql or table.post_copy_sql) and not destination.runs_sql:
-        raise ConfigError(
-            "the destination does not run SQL statements",
-            fix="Leave `pre_copy_sql` and `post_copy_sql` out",
-            code="sql-not-offered",
-        )
-
-
 def check_unchanged(table: TableCopy, state: TableState) -> None:
     """Refuses to go on from a watermark that belongs to another definition.
 
     Raises:
-        ConfigError: the incremental column, filter, query or destination changed since the load.
+        ConfigError: the incremental column, filter, patterns, query or destination changed since
+            the load.
     """
     if table.mode == "full" or not state.loaded:
         return
     for what, was, now in (
         ("incremental column", state.incremental_column, table.incremental_column or ""),
         ("filter", _text(state.filter), _text(table.filter)),
+        ("patterns to include", ", ".join(state.include), ", ".join(table.include)),
+        ("patterns to exclude", ", ".join(state.exclude), ", ".join(table.exclude)),
         ("query", state.query, table.query),
         ("destination", state.destination, table.destination),
     ):
@@ -125,25 +85,6 @@ def _changed(what: str, was: str | None, now: str | None, table: TableCopy) -> C
     )
 
 
-def check_copyable(table: TableCopy, info: TableInfo) -> None:
-    """Holds the columns that a job asks for against those whose type can be copied.
-
-    Raises:
-        ConfigError: one of them cannot be copied; names it.
-    """
-    asked = {*table.keys, *(c.column for c in table.filter), table.incremental_column}
-    asked.update(info.uncopyable if table.columns is None else (c.name for c in table.columns))
-    for column, why in info.uncopyable.items():
-        if column in asked:
-            raise ConfigError(
-                why,
-                fix="Leave it out: name the columns to copy in `columns`; or turn it into text at"
-                " the source",
-                code="unknown-type",
-                column=column,
-            )
-
-
 def watermark_column(table: TableCopy, info: TableInfo) -> str:
     """The incremental column of a table whose mode is incremental.
 
@@ -151,9 +92,9 @@ def watermark_column(table: TableCopy, info: TableInfo) -> str:
         ConfigError: the column cannot serve.
     """
     column = table.incremental_column or ""
-    chosen(info.schema, table)
+    chosen(info, table)
     if column not in info.watermarks:
-        kind = info.schema.field(column).type
+        kind = info.nameable.field(column).type
         able = ", ".join(sorted(info.watermarks)) or "no column of this table"
         raise ConfigError(
             f"a column of type {kind} cannot be an incremental column",
@@ -202,6 +143,8 @@ def adopt(table: TableCopy, state: TableState, ledger: Published | None) -> Tabl
                 "truncate": False,
                 "incremental_column": table.incremental_column or "",
                 "filter": table.filter,
+                "include": table.include,
+                "exclude": table.exclude,
                 "query": table.query,
                 "destination": table.destination,
             }
@@ -226,6 +169,7 @@ def make_plan(
     window: Window | None,
     *,
     nulls: int,
+    objects: bool = False,
 ) -> Plan:
     """Puts a plan together.
 
@@ -236,11 +180,12 @@ def make_plan(
         state: its state, after `adopt`.
         window: the rows to copy; None means all of them (a full copy).
         nulls: rows that the window leaves out because their incremental column is null.
+        objects: whether whole objects are copied, not rows.
 
     Raises:
         ConfigError: columns that do not exist or are not copied though needed; no key for upsert.
     """
-    columns = chosen(info.schema, table)
+    columns = chosen(info, table)
     keys = table.keys or (info.keys if table.write == "upsert" else ())
     if table.write == "upsert" and not keys:
         raise ConfigError(
@@ -260,7 +205,9 @@ def make_plan(
         write="overwrite" if state.truncate and table.write == "append" else table.write,
         columns=tuple(
             (name, kind, null)
-            for name, kind, null in schema_to_json(mapped_schema(info.schema, columns, table.audit))
+            for name, kind, null in schema_to_json(
+                mapped_schema(info.nameable, columns, table.audit)
+            )
         ),
         keys=tuple(destination_name(columns, key) for key in keys),
         order_by=destination_name(columns, order_by) if order_by in copied else "",
@@ -273,9 +220,14 @@ def make_plan(
         },
         pre_copy_sql=table.pre_copy_sql,
         post_copy_sql=table.post_copy_sql,
+        partition_by=table.partition_by,
+        objects=objects,
+        flatten=table.hierarchy == "flatten",
+        delete_source=table.delete_source,
     )
+    _check_partitions(target)
     first = window is None or not state.loaded
-    read = tuple(column.name for column in columns)
+    read = tuple(dict.fromkeys(column.name for column in columns))
     window = window or EVERYTHING
     return Plan(
         window=window,
@@ -286,6 +238,8 @@ def make_plan(
             filter=table.filter,
             snapshot=info.snapshot,
             query=info.query,
+            include=table.include,
+            exclude=table.exclude,
         ),
         columns=columns,
         keys=keys if table.write == "upsert" else (),
@@ -295,6 +249,19 @@ def make_plan(
         info=info,
         nulls=nulls,
     )
+
+
+def _check_partitions(target: Target) -> None:
+    """Refuses folders by the values of columns that do not arrive."""
+    arriving = [name for name, _, _ in target.columns]
+    for column in target.partition_by:
+        if column not in arriving:
+            raise ConfigError(
+                "rows are to be sorted into folders by this column, and it is not copied",
+                fix=near(column, arriving),
+                code="column-not-copied",
+                column=column,
+            )
 
 
 def sized(plan: Plan, rows: int | None) -> Plan:

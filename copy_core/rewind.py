@@ -82,6 +82,9 @@ def _rewound(old: TableState, table: TableCopy, watermark: Watermark, owner: str
         incremental_column=table.incremental_column or "",
         keys=old.keys,
         filter=table.filter,
+        include=table.include,
+        exclude=table.exclude,
+        query=table.query,
         destination=table.destination,
         leftover=old.leftover,
         owner=owner,
@@ -96,7 +99,7 @@ def _watermark(table: TableCopy, value: str, source: Source) -> Watermark:
             fix="Use `mode: incremental`, or reset the table",
             code="no-watermark",
         )
-    info = source.describe(table.source)
+    info = source.describe(table.source, table.query)
     column = watermark_column(table, info)
     try:
         watermark = Watermark(kind=info.watermarks[column], value=_typed(info, column, value))
@@ -123,7 +126,9 @@ def _typed(info: TableInfo, column: str, value: str) -> str:
     """
     import pyarrow as pa
 
-    kind = info.schema.field(column).type
+    if column not in info.nameable.names:
+        return value
+    kind = info.nameable.field(column).type
     try:
         scalar = exact_cast(pa.array([value]), kind)[0]
     except pa.ArrowException as e:

@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from copy_core import offered
 from copy_core import plan as planning
-from copy_core.errors import TerminalError
+from copy_core.connectors.base import near
+from copy_core.errors import ConfigError, TerminalError
 
 if TYPE_CHECKING:
     from copy_core.connectors.base import Destination, Source, TableInfo
@@ -53,7 +55,7 @@ def survey(
         ConfigError: the definition does not fit the source, the destination or the state.
         TerminalError: rows without an incremental value under `nulls: fail`.
     """
-    planning.check_offered(table, state, source.capabilities, destination.capabilities)
+    offered.check_offered(table, state, source.capabilities, destination.capabilities)
     if (pending := state.pending) is not None:
         ledger = destination.last_commit(job.name, state.table, pending.target.object)
         if ledger is not None and ledger.plan_id == pending.plan_id:
@@ -65,10 +67,15 @@ def survey(
         state = state.model_copy(update={"pending": None})
     planning.check_unchanged(table, state)
     info = source.describe(table.source, table.query)
-    planning.check_copyable(table, info)
+    objects = source.capabilities.objects
+    if objects:
+        _check_objects(table, state, info, source, destination)
+    else:
+        offered.check_patterns(table, info)
+    offered.check_copyable(table, info)
     if table.mode == "full":
         state = _adopt(job, table, state, destination)
-        plan = planning.make_plan(job, table, info, state, None, nulls=0)
+        plan = planning.make_plan(job, table, info, state, None, nulls=0, objects=objects)
         return Survey(state=state, plan=plan)
     column = planning.watermark_column(table, info)
     known = state.loaded
@@ -85,7 +92,7 @@ def survey(
             return survey(job, table, adopted, source, destination)
         state = adopted
     nulls = _nulls(table, info, window, source)
-    plan = planning.make_plan(job, table, info, state, window, nulls=nulls)
+    plan = planning.make_plan(job, table, info, state, window, nulls=nulls, objects=objects)
     if plan.load_type == "incremental" and table.parts is None:
         plan = planning.sized(plan, source.estimate(info, plan.whole))
     return Survey(state=state, plan=plan)
@@ -96,12 +103,31 @@ def _adopt(job: Job, table: TableCopy, state: TableState, destination: Destinati
     return planning.adopt(table, state, ledger)
 
 
+def _check_objects(
+    table: TableCopy,
+    state: TableState,
+    info: TableInfo,
+    source: Source,
+    destination: Destination,
+) -> None:
+    """Refuses to copy objects of which there are none, or into themselves."""
+    from copy_core.connectors.files.objects import check_apart
+
+    if offered.is_missing(table, state, info):
+        raise ConfigError(
+            "there is no such folder or object, or nothing in it",
+            fix=near(table.source, source.objects()),
+            code="table-missing",
+        )
+    check_apart(source, destination, table)
+
+
 def _nulls(table: TableCopy, info: TableInfo, window: Window, source: Source) -> int:
     """Counts the rows that the window passes over for want of a value."""
     if window.column is None or window.nulls:
         return 0
-    if not info.schema.field(window.column).nullable:
-        return 0
+    if window.column not in info.schema.names or not info.schema.field(window.column).nullable:
+        return 0  # a hidden column has a value in every row
     count = source.count_nulls(info, window.column)
     if count and table.nulls == "fail":
         raise TerminalError(

@@ -87,8 +87,8 @@ class TableSteps:
         pending = self._write_plan(run_id, table, plan, slices, stage)
         state = found.state.model_copy(update={"owner": run_id, "pending": pending})
         tables.save(context.store, job.name, state, etag)
-        rows = plan.info.rows if pending.load_type == "full" else None
-        self._tell(table.source, "planned", rows or 0)
+        expected = (plan.info.rows or 0) if pending.load_type == "full" else 0
+        self._tell(table.source, "planned", expected, objects=pending.target.objects)
         return self._planned(table, pending, None, resumed=False)
 
     def _write_plan(
@@ -129,6 +129,7 @@ class TableSteps:
             "lower_bound": window.low.value if window.low else None,
             "upper_bound": window.high.value if window.high else None,
             "rows_skipped_null": pending.nulls,
+            "objects": pending.target.objects,
             "published": published.to_json() if published else None,
             "resumed": resumed,
             # What was left over is finished first; then comes what is new. A full copy that is
@@ -195,7 +196,7 @@ class TableSteps:
                 )
             published = destination.publish(commit)
         _check_published(commit, published)
-        self._tell(table, "published", published.rows)
+        self._tell(table, "published", published.rows, objects=pending.target.objects)
         return {"published": published.to_json()}
 
     @as_outcome
@@ -217,14 +218,16 @@ class TableSteps:
             incremental_column=(definition.incremental_column or "") if incremental else "",
             keys=pending.keys if incremental else (),
             filter=definition.filter,
+            include=definition.include,
+            exclude=definition.exclude,
             query=definition.query,
             destination=definition.destination,
             leftover=pending.target,
             owner=state.owner,
         )
         etag = tables.save(context.store, job.name, state, etag)
-        telemetry.committed(job.name, table, published)
-        self._tell(table, "committed", published.rows)
+        telemetry.committed(job.name, table, published, objects=pending.target.objects)
+        self._tell(table, "committed", published.rows, objects=pending.target.objects)
         try:
             with registry.open_destination(context.connection(job.destination)) as destination:
                 self._clean(state, pending.target, etag, destination)
@@ -240,6 +243,10 @@ class TableSteps:
         """
         store, job = self.context.store, self.context.job.name
         try:
+            if target.delete_source:
+                from copy_core.transfer_objects import discard
+
+                discard(self.context, destination, target)
             destination.clean(target)
             tables.forget_parts(store, job, state.table, target.sequence)
         except Exception as e:  # noqa: BLE001 - see above
@@ -296,8 +303,9 @@ class TableSteps:
                 continue
             return
 
-    def _tell(self, table: str, event: str, rows: int = 0, size: int = 0) -> None:
-        self.context.observe(Progress(table, event, rows, size))
+    def _tell(self, table: str, event: str, count: int = 0, *, objects: bool = False) -> None:
+        rows, files = (0, count) if objects else (count, 0)
+        self.context.observe(Progress(table, event, rows, files=files))
 
 
 def _check_published(commit: Commit, published: Published) -> None:

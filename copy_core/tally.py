@@ -23,6 +23,7 @@ class Tally:
         self.failed: Outcome | None = None
         self._parts_done = 0
         self._earlier = 0.0
+        self._objects = False
 
     @classmethod
     def of(cls, known: JsonDict) -> Tally:
@@ -31,6 +32,7 @@ class Tally:
         tally._fields, tally._counts = dict(known["fields"]), dict(known["counts"])
         tally._started, tally._ended = known["started"], known["ended"]
         tally._parts_done, tally._earlier = known["parts_done"], known["earlier"]
+        tally._objects = known.get("objects", False)
         return tally
 
     @classmethod
@@ -48,6 +50,7 @@ class Tally:
             "ended": self._ended,
             "parts_done": self._parts_done,
             "earlier": self._earlier,
+            "objects": self._objects,
         }
 
     def pause(self) -> None:
@@ -96,12 +99,13 @@ class Tally:
         self._fields.setdefault("load_type", plan["load_type"])
         self._fields.setdefault("lower_bound", plan["lower_bound"])
         self._fields["upper_bound"] = plan["upper_bound"]
+        self._objects = plan.get("objects", False)
         self._fields["resumed"] = self._fields.get("resumed", False) or plan["resumed"]
 
     def committed(self, published: JsonDict) -> None:
-        """Takes in a commit: only now do rows count as written."""
+        """Takes in a commit: only now do rows count as written; objects are files, not rows."""
         self._fields["status"] = "copied"
-        for name in ("rows", "files", "bytes"):
+        for name in ("files", "bytes") if self._objects else ("rows", "files", "bytes"):
             self._counts[f"{name}_written"] += published[name]
 
     def result(self) -> TableResult:

@@ -101,11 +101,11 @@ def copied(job: str, table: str, part: Part) -> None:
             _READ[what].add(count, about)
 
 
-def committed(job: str, table: str, published: Published) -> None:
-    """A window was committed: its rows count as written."""
+def committed(job: str, table: str, published: Published, *, objects: bool = False) -> None:
+    """A window was committed: its rows count as written; whole objects are files, not rows."""
     about = _about(job, table)
     for what, count in (
-        ("rows", published.rows),
+        ("rows", 0 if objects else published.rows),
         ("bytes", published.bytes),
         ("files", published.files),
     ):
@@ -144,12 +144,13 @@ def ended(job: str, result: TableResult) -> None:
         _RETRIES.add(result.retries, about)
     said: dict[str, Field] = {"table": result.source, "status": result.status}
     if result.status == "copied":
-        rows = _count(result.rows_written, "row")
+        files = result.files_written if not result.rows_written else 0
+        what = _count(files, "file") if files else _count(result.rows_written, "row")
         after = f" after {result.lower_bound}" if result.lower_bound else ""
         up_to = f" up to {result.upper_bound}" if result.upper_bound else ""
         _tell(
             logging.INFO,
-            f"{result.source}: copied {rows}{after}{up_to} in {result.duration_s:.1f} s",
+            f"{result.source}: copied {what}{after}{up_to} in {result.duration_s:.1f} s",
             **said,
             load_type=result.load_type,
             rows_read=result.rows_read,

@@ -43,6 +43,10 @@ def transfer(context: Context, pending: Pending, part: Part) -> Part:
         TerminalError: not all rows that were read were staged, or a value does not fit.
         Cancelled: the run was asked to stop.
     """
+    if pending.target.objects:
+        from copy_core.transfer_objects import transfer_objects
+
+        return transfer_objects(context, pending, part)
     job, counts = context.job, _Counts()
     with (
         registry.open_source(context.connection(job.source)) as source,

@@ -38,39 +38,41 @@ class Line:
     Attributes:
         name: the table.
         state: `waiting`, the step it is at, or what became of it.
-        rows: rows that went through so far.
+        noun: what is counted: `row`, or `file` where whole objects are copied.
+        count: how many went through so far.
         bytes: their size in memory.
-        expected: how many rows there will be, roughly; 0 when nobody knows.
+        expected: how many there will be, roughly; 0 when nobody knows.
         started: when its first step began, by the clock of whoever tells; None before.
         ended: when it ended; None before.
     """
 
     name: str
     state: str = "waiting"
-    rows: int = 0
+    noun: str = "row"
+    count: int = 0
     bytes: int = 0
     expected: int = 0
     started: float | None = None
     ended: float | None = None
 
     def rate(self, now: float) -> float:
-        """Rows per second so far."""
+        """How many went through per second so far."""
         took = (self.ended or now) - (now if self.started is None else self.started)
-        return self.rows / took if took > 0 else 0.0
+        return self.count / took if took > 0 else 0.0
 
     def share(self) -> float | None:
         """How much of the table is copied, below 1 until it ended; None when nobody knows.
 
         The expected count is an estimate, and a part that is tried again counts twice.
         """
-        return min(self.rows / self.expected, 0.99) if self.expected else None
+        return min(self.count / self.expected, 0.99) if self.expected else None
 
     def left(self, now: float) -> float | None:
-        """Seconds until all rows went through; None when nobody knows."""
+        """Seconds until all went through; None when nobody knows."""
         rate = self.rate(now)
         if self.state != "copying" or not self.expected or not rate:
             return None
-        return max(self.expected - self.rows, 0) / rate
+        return max(self.expected - self.count, 0) / rate
 
 
 class Board:
@@ -92,10 +94,11 @@ class Board:
         """A step tells how far it is."""
         with self._lock:
             line = self._lines[progress.table]
+            line.noun = "file" if progress.files else line.noun
             if progress.event == "planned":
-                line.expected = progress.rows
+                line.expected = progress.rows + progress.files
             elif progress.event == "batch":
-                line.rows += progress.rows
+                line.count += progress.rows + progress.files
                 line.bytes += progress.bytes
 
     def ended(self, result: TableResult, now: float) -> None:
@@ -103,7 +106,9 @@ class Board:
         with self._lock:
             line = self._lines[result.source]
             line.state, line.ended = result.status, now
-            line.rows, line.bytes = result.rows_read, result.bytes_read
+            line.count, line.bytes = result.rows_read, result.bytes_read
+            if line.noun == "file":
+                line.count = result.files_read
 
     def line(self, table: str) -> Line:
         """One table as it stands."""
@@ -124,11 +129,13 @@ class Board:
         lines = self._lines.values()
         ended = [line for line in lines if line.ended is not None]
         failed = sum(line.state == "failed" for line in ended)
-        rows = sum(line.rows for line in lines)
+        rows = sum(line.count for line in lines if line.noun == "row")
+        files = sum(line.count for line in lines if line.noun == "file")
         since = min((line.started for line in lines if line.started is not None), default=now)
         says = [f"{len(ended)} of {text.plural(len(lines), 'table')}"]
         says += [click.style(f"{failed} failed", fg="red")] if failed else []
         says += [text.plural(rows, "row")] if rows else []
+        says += [text.plural(files, "file")] if files else []
         if rows and now > since:
             says += [f"{text.rate(rows / (now - since))} rows/s"]
         says += [text.seconds(now - since)]
@@ -156,7 +163,7 @@ def _draw(line: Line, names: int, width: int, now: float) -> str:
     says = [name, click.style(f"{mark} {line.state:10}", **style)]
     if width >= _NARROW:
         says.append(_bar(line))
-    rows = "" if line.started is None else text.count(line.rows)
+    rows = "" if line.started is None else text.count(line.count)
     share = line.share() if line.ended is None else None
     says.append(f"{rows:>13}")
     says.append(f"{share:4.0%}" if share is not None else "    ")
@@ -164,7 +171,7 @@ def _draw(line: Line, names: int, width: int, now: float) -> str:
         size = text.size(line.bytes) if line.bytes else ""
         says.append(f"{size:>8}")
     left = line.left(now)
-    speed = f"{text.rate(line.rate(now))}/s" if line.rows else ""
+    speed = f"{text.rate(line.rate(now))}/s" if line.count else ""
     says.append(f"{speed:>8}")
     line_so_far = " ".join(says).rstrip()
     eta = f" {text.seconds(left)} left" if left is not None else ""

@@ -69,6 +69,7 @@ def _table(opened: Opened, name: str, source: Source, destination: Destination) 
         "lower_bound": None,
         "upper_bound": None,
         "rows_expected": None,
+        "files_expected": None,
         "rows_skipped_null": 0,
         "parts_planned": 0,
         "parts": [],
@@ -94,7 +95,9 @@ def _planned(found: Survey, source: Source) -> JsonDict:
         "write": plan.target.write,
         "load_type": plan.load_type,
         "sequence": plan.target.sequence,
-        "rows_expected": plan.info.rows if plan.load_type == "full" else None,
+        ("files" if plan.target.objects else "rows") + "_expected": (
+            plan.info.rows if plan.load_type == "full" else None
+        ),
         "rows_skipped_null": plan.nulls,
         "parts_planned": len(slices),
         "parts": _parts(dict(enumerate(slices)), source),
@@ -149,7 +152,7 @@ def _lines(table: JsonDict) -> Iterator[str]:
         yield f"    leaves out {skipped} without a value in {table['incremental_column']}"
     parts: list[dict[str, Any]] = table["parts"]
     for part in parts[:_PARTS_SHOWN]:
-        yield f"    part {part['part']}: {part['predicate'] or 'every row'}"
+        yield f"    part {part['part']}: {part['predicate'] or 'everything'}"
     if len(parts) > _PARTS_SHOWN:
         yield f"    and {len(parts) - _PARTS_SHOWN} more parts: --json shows all"
     for remark in table["remarks"]:
@@ -162,6 +165,7 @@ def _head(table: JsonDict) -> str:
         todo = f"{left} of {text.plural(planned, 'part')} left" if left else "only to be published"
         return f"resumes sequence {table['sequence']}, {todo}"
     says = [f"{table['load_type']} load", table["write"], text.plural(planned, "part")]
-    if table["rows_expected"] is not None:
-        says.insert(1, f"about {text.plural(table['rows_expected'], 'row')}")
+    for noun in ("row", "file"):
+        if (expected := table[f"{noun}s_expected"]) is not None:
+            says.insert(1, f"about {text.plural(expected, noun)}")
     return ", ".join(says)

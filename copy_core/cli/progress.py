@@ -61,14 +61,17 @@ class Plain(Silent):
         line = self._board.line(table)
         if progress.event == "planned":
             self._said[table] = now
-            expected = f"about {text.plural(line.expected, 'row')}" if line.expected else "new rows"
+            expected = f"new {line.noun}s"
+            if line.expected:
+                expected = f"about {text.plural(line.expected, line.noun)}"
             self._say(f"{table}: copying {expected}")
         elif progress.event == "batch" and now - self._said.get(table, now) > _SAY_EVERY_S:
             self._said[table] = now
             share = line.share()
             of = f" ({share:.0%})" if share is not None else ""
+            so_far = text.plural(line.count, line.noun)
             rate = text.rate(line.rate(now))
-            self._say(f"{table}: {text.plural(line.rows, 'row')} so far{of}, {rate} rows/s")
+            self._say(f"{table}: {so_far} so far{of}, {rate} {line.noun}s/s")
 
     def at_step(self, table: str, step: str) -> None:
         self._board.at_step(table, step, time.monotonic())
@@ -84,7 +87,7 @@ class Plain(Silent):
         }.get(result.status)
         if what is None:
             took = text.seconds(result.duration_s)
-            what = f"copied {text.plural(result.rows_written, 'row')} in {took}"
+            what = f"copied {text.amount(result.rows_written, result.files_written)} in {took}"
         self._say(f"{result.source}: {what}")
 
     def _say(self, what: str) -> None:

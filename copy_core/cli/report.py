@@ -91,6 +91,9 @@ def _verdict(summary: RunSummary) -> str:
         if number
     ]
     rows = sum(table.rows_written for table in summary.tables)
+    files = sum(table.files_written for table in summary.tables if not table.rows_written)
+    copied = [text.plural(rows, "row")] if rows or not files else []
+    copied += [text.plural(files, "file")] if files else []
     began, ended = (datetime.fromisoformat(t) for t in (summary.started_at, summary.ended_at))
     took = text.seconds((ended - began).total_seconds())
-    return f"{', '.join(says) or summary.status} · {text.plural(rows, 'row')} in {took}"
+    return f"{', '.join(says) or summary.status} · {', '.join(copied)} in {took}"

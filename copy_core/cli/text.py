@@ -25,6 +25,11 @@ def plural(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def amount(rows: int, files: int) -> str:
+    """What was copied: rows, or files where there were no rows in them to count."""
+    return plural(files, "file") if files and not rows else plural(rows, "row")
+
+
 def size(number: float) -> str:
     """Bytes in a decimal unit, to three digits or so."""
     return _scaled(number, (" B", " kB", " MB", " GB", " TB"))

@@ -5,6 +5,7 @@ And the columns that may bound them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -54,7 +55,22 @@ def expression(part: Slice, schema: pa.Schema) -> pc.Expression | None:
     Raises:
         ConfigError: a filter's value does not fit its column.
     """
-    terms = [_condition(c, schema) for c in part.filter]
+    return joined(term for _, term in terms(part, schema))
+
+
+def joined(terms: Iterable[pc.Expression]) -> pc.Expression | None:
+    """The condition that all of these are met; None when there is none."""
+    whole = None
+    for term in terms:
+        whole = term if whole is None else whole & term
+    return whole
+
+
+def terms(part: Slice, schema: pa.Schema) -> list[tuple[str, pc.Expression]]:
+    """The conditions that a row of `part` meets, each with the one column that it is about; args
+    and errors as those of `expression`.
+    """
+    found = [(c.column, _condition(c, schema)) for c in part.filter]
     window = part.window
     if window.column is not None:
         field, kind = pc.field(window.column), schema.field(window.column).type
@@ -65,11 +81,8 @@ def expression(part: Slice, schema: pa.Schema) -> pc.Expression | None:
                 term &= field > low
         if window.nulls:
             term |= field.is_null()
-        terms.append(term)
-    whole = None
-    for term in terms:
-        whole = term if whole is None else whole & term
-    return whole
+        found.append((window.column, term))
+    return found
 
 
 def text(part: Slice) -> str:

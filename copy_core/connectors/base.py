@@ -30,11 +30,13 @@ class SourceCapabilities:
         incremental: it finds the newest value of a column and reads a window of it.
         splits: it reads one window in several parts at the same time.
         queries: it reads the result of a query in its own language as if that were a table.
+        objects: what it reads are whole objects as they are; their rows are what describes them.
     """
 
     incremental: bool = True
     splits: bool = False
     queries: bool = False
+    objects: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,16 @@ class DestinationCapabilities:
         parallel_stage: several parts of one table may be staged at the same time.
         counts_files: what it publishes is counted in files as well as rows.
         runs_sql: it runs a job's own statements in the transaction that publishes.
+        objects: it takes whole objects as they are, not rows.
+        partitions: it sorts rows into folders by the values of columns.
     """
 
     modes: frozenset[WriteMode]
     parallel_stage: bool = True
     counts_files: bool = False
     runs_sql: bool = False
+    objects: bool = False
+    partitions: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,8 @@ class TableInfo:
             source bounds them.
         query: the query that stands for the table; "" when it is one.
         remarks: what people should know of how it will be read, a sentence each.
+        hidden: columns that are copied, compared and watched only when they are named, such as
+            the file that a row is from; not in `schema`.
     """
 
     object: str
@@ -84,6 +92,16 @@ class TableInfo:
     lengths: Mapping[str, int] = field(default_factory=dict)
     query: str = ""
     remarks: tuple[str, ...] = ()
+    hidden: pa.Schema | None = None
+
+    @property
+    def nameable(self) -> pa.Schema:
+        """Every column that a job may name, hidden ones too."""
+        schema = self.schema
+        for each in self.hidden or ():
+            if each.name not in schema.names:
+                schema = schema.append(each)
+        return schema
 
 
 class Source(ABC):

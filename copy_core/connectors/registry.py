@@ -1,16 +1,19 @@
-"""Connector name -> the class that serves it, imported when it is first needed."""
+"""Connector name -> what serves it, imported when it is first needed."""
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 from copy_core.errors import ConfigError
+from copy_core.job import Definition
 from copy_core.secrets import resolve
 
 if TYPE_CHECKING:
     from copy_core.connectors.base import Destination, Source
     from copy_core.connectors.options import Connection
+
+Options = TypeVar("Options", bound=Definition)
 
 
 class Entry(NamedTuple):
@@ -18,7 +21,7 @@ class Entry(NamedTuple):
 
     Attributes:
         module: its module below `copy_core.connectors`.
-        source: its `Source` class, made from the connection's options alone.
+        source: its `Source` class, or what opens one, from the connection's options alone.
         destination: its `Destination` class, likewise.
     """
 
@@ -30,12 +33,19 @@ class Entry(NamedTuple):
 CONNECTORS: dict[str, Entry] = {
     "memory": Entry("memory", "MemorySource", "MemoryDestination"),
     "sqlite": Entry("sql.sqlite", "SqliteSource", "SqliteDestination"),
-    "local": Entry("files.local", "LocalSource", "LocalDestination"),
-    "delta": Entry("delta", "DeltaSource", "DeltaDestination"),
+    **{
+        lake: Entry("delta", "DeltaSource", "DeltaDestination")
+        for lake in ("delta", "fabric_lakehouse")
+    },
+    **{
+        store: Entry("files.connector", "open_source", "open_destination")
+        for store in ("local", "s3", "azure_blob", "adls_gen2")
+    },
     **{
         flavour: Entry("sql.mssql", "MssqlSource", "MssqlDestination")
         for flavour in ("sql_server", "azure_sql", "azure_sql_mi", "rds_sql_server")
     },
+    "fabric_warehouse": Entry("sql.fabric_warehouse", "WarehouseSource", "WarehouseDestination"),
 }
 
 
@@ -67,13 +77,15 @@ def _load(connection: Connection, role: str) -> object:
     return getattr(module, getattr(entry, role))(_resolved(connection))
 
 
-def _resolved(connection: Connection) -> Connection:
-    """The connection with the values of its secrets in place of the references."""
+def _resolved(options: Options) -> Options:
+    """A connection's options with the values of its secrets in place of the references."""
     update: dict[str, object] = {}
-    for name in type(connection).model_fields:
-        value = getattr(connection, name)
+    for name in type(options).model_fields:
+        value = getattr(options, name)
         if isinstance(value, str):
             update[name] = resolve(value)
         elif isinstance(value, dict):
             update[name] = {k: resolve(v) for k, v in value.items()}
-    return connection.model_copy(update=update)
+        elif isinstance(value, Definition):
+            update[name] = _resolved(value)
+    return options.model_copy(update=update)

@@ -68,6 +68,8 @@ class TableState(Record):
         incremental_column: the column that `watermark` is a value of; "" for full copies.
         keys: the key columns at the source that rows were merged by; empty when not known.
         filter: the conditions that the copied rows met.
+        include: the patterns that the copied files met.
+        exclude: the patterns of files that were left out.
         query: the query whose rows were copied; "" for a table's own.
         destination: the table's name at the destination.
         pending: the window under way.
@@ -84,6 +86,8 @@ class TableState(Record):
     incremental_column: str = ""
     keys: tuple[str, ...] = ()
     filter: tuple[Condition, ...] = ()
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
     query: str = ""
     destination: str = ""
     pending: Pending | None = None
@@ -98,9 +102,9 @@ class Part(Record):
         number: from 0.
         slice: what it reads.
         staged: where its rows wait.
-        rows_read: rows counted as they left the source.
-        bytes_read: their size in memory.
-        files_read: files that held them; 0 where rows are not kept in files.
+        rows_read: rows counted as they left the source; 0 where whole objects are copied.
+        bytes_read: their size in memory; that of objects as they are.
+        files_read: files that held them, or objects; 0 where rows are not kept in files.
     """
 
     number: int

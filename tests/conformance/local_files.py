@@ -1,7 +1,8 @@
-"""What the rigs of local files share, whatever the format: folders, and files in them."""
+"""What the rigs of files share, whatever the format: folders, and files in them."""
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from itertools import count
@@ -17,6 +18,7 @@ from copy_core.connectors.base import (
     Source,
     SourceCapabilities,
 )
+from copy_core.connectors.files.connector import Options
 from copy_core.connectors.options import LocalOptions
 from copy_core.connectors.registry import open_destination, open_source
 from copy_core.errors import TransientError
@@ -41,12 +43,32 @@ class FilesRig(Rig):
         self.root.mkdir()
 
     @property
-    def options(self) -> LocalOptions:
+    def options(self) -> Options:
         return LocalOptions(type="local", root=str(self.root), **self.connection)
 
     @abstractmethod
     def write(self, path: Path, rows: pa.Table) -> None:
         """Makes a file as another program would make it."""
+
+    def sent(self, path: Path) -> None:
+        """Brings a file that was made or changed to where the tables are, if that is elsewhere."""
+
+    def keys(self) -> list[str]:
+        """The paths below the root of all files that are there, sorted."""
+        # Passes over folders that are removed meanwhile, other than `rglob`.
+        return sorted(
+            Path(folder, name).relative_to(self.root).as_posix()
+            for folder, _, names in os.walk(self.root)
+            for name in names
+        )
+
+    def fetched(self, key: str) -> Path:
+        """A file to look at."""
+        return self.root / key
+
+    def drop(self, key: str) -> None:
+        """Removes a file."""
+        (self.root / key).unlink()
 
 
 class FilesSourceRig(FilesRig, SourceRig):
@@ -83,12 +105,16 @@ class FilesSourceRig(FilesRig, SourceRig):
 
     def _put(self, path: Path, rows: pa.Table) -> None:
         self.write(path, rows)
+        self.sent(path)
         self.written[path] = rows
 
 
 class FilesDestinationRig(FilesRig, DestinationRig):
     capabilities = DestinationCapabilities(
-        modes=frozenset({"append", "overwrite"}), parallel_stage=True, counts_files=True
+        modes=frozenset({"append", "overwrite"}),
+        parallel_stage=True,
+        counts_files=True,
+        partitions=True,
     )
     keeps_required = False  # each file says for itself whether a column may be null, if at all
 
@@ -97,11 +123,18 @@ class FilesDestinationRig(FilesRig, DestinationRig):
 
     def create(self, name: str, rows: pa.Table) -> None:
         (self.root / name).mkdir()
-        self.write(self.root / name / f"made by others{self.extension}", rows)
+        path = self.root / name / f"made by others{self.extension}"
+        self.write(path, rows)
+        self.sent(path)
 
     def read(self, name: str) -> pa.Table | None:
-        files = sorted((self.root / name).glob(f"*{self.extension}"))
-        return self.load(files) if files else None
+        files = self.of(name)
+        return self.load([self.fetched(key) for key in files]) if files else None
+
+    def of(self, name: str) -> list[str]:
+        """The files of a table, as one finds them who merely lists its folder."""
+        ours = [key for key in self.keys() if key.endswith(self.extension)]
+        return [key for key in ours if key.rpartition("/")[0] == name]
 
     @abstractmethod
     def load(self, files: Sequence[Path]) -> pa.Table:
@@ -109,7 +142,7 @@ class FilesDestinationRig(FilesRig, DestinationRig):
 
     def watch(self, name: str) -> pa.Table | None:
         """By the ledger; who just lists the folder may see old files beside new ones."""
-        assert list((self.root / name).glob(f"*{self.extension}"))
+        assert self.of(name)
         with open_source(self.options) as source:
             while True:
                 try:
@@ -120,10 +153,9 @@ class FilesDestinationRig(FilesRig, DestinationRig):
                     continue
 
     def staged(self) -> list[str]:
-        return [str(p) for p in self.root.glob("*/_copyjob/staging/**/*") if p.is_file()]
+        return [key for key in self.keys() if "/_copyjob/staging/" in key]
 
     def lose(self, staged: Staged) -> None:
-        names = {file["name"] for file in staged.ref["files"]}
-        for path in map(Path, self.staged()):
-            if path.name in names:
-                path.unlink()
+        for key in self.staged():
+            if staged.ref["stem"] in key.split("/"):
+                self.drop(key)

@@ -28,6 +28,7 @@ class ParquetSourceRig(ParquetFiles, FilesSourceRig):
         for path in (self.root / name).iterdir():
             data = path.read_bytes()
             path.write_bytes(data[: len(data) // 2])
+            self.sent(path)
 
 
 class ParquetDestinationRig(ParquetFiles, FilesDestinationRig):

@@ -15,8 +15,8 @@ import duckdb
 import pyarrow as pa
 
 from copy_core.connectors.base import Source, TableInfo
-from copy_core.connectors.files.local import LocalSource
-from copy_core.connectors.options import LocalOptions
+from copy_core.connectors.files.connector import Options, store_of
+from copy_core.connectors.files.source import FileSource
 from copy_core.schema import type_name
 from tests.conformance import kit
 from tests.conformance.local_files import FilesDestinationRig, FilesRig, FilesSourceRig
@@ -54,17 +54,17 @@ def meant(text: pa.ChunkedArray, kind: pa.DataType) -> pa.Array:
     return pa.array([None if t is None else parse(t) for t in text.to_pylist()], kind)
 
 
-class ToldSource(LocalSource):
+class ToldSource(FileSource):
     """Knows the types of the tables that there are by now: the kit opens it before it makes them,
     whereas a connection says its types once and for all.
     """
 
     def __init__(self, rig: FilesRig) -> None:
         self._rig = rig
-        super().__init__(rig.options)
+        super().__init__(store_of(rig.options, exists=True), rig.options)
 
     def describe(self, name: str, query: str = "") -> TableInfo:
-        super().__init__(self._rig.options)
+        super().__init__(self._store, self._rig.options)
         return super().describe(name, query)
 
 
@@ -72,7 +72,7 @@ class TextSourceRig(FilesSourceRig):
     knows_required = False
 
     @property
-    def options(self) -> LocalOptions:
+    def options(self) -> Options:
         fields = [f for rows in self.written.values() for f in rows.schema]
         columns = {f.name: type_name(f.type) for f in fields if f.type != self.uncopyable}
         return super().options.model_copy(update={"types": columns})
@@ -85,6 +85,7 @@ class TextSourceRig(FilesSourceRig):
         for path in (self.root / name).iterdir():
             data = path.read_bytes()
             path.write_bytes(data[: data.rindex(b",")])
+            self.sent(path)
 
 
 class TextDestinationRig(FilesDestinationRig):

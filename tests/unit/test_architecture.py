@@ -18,7 +18,7 @@ PURE = (
 )
 SDKS = (
     *("azure", "deltalake", "adbc_driver_sqlite", "adbc_driver_manager"),
-    *("boto3", "pyodbc", "mssql_python", "mssql_py_core", "mssql_python_odbc"),
+    *("boto3", "botocore", "pyodbc", "mssql_python", "mssql_py_core", "mssql_python_odbc"),
 )
 LONGEST = 450
 
@@ -55,7 +55,16 @@ def test_a_vendor_sdk_is_imported_by_its_connector_alone(sdk: str) -> None:
     assert all(path.startswith(folders) for path in importers(sdk))
 
 
+STORES = "copy_core/connectors/files/stores/"
+
+
+@pytest.mark.parametrize("sdk", ["boto3", "botocore", "urllib3"])
+def test_s3_is_known_to_its_store_alone(sdk: str) -> None:
+    assert all(path.startswith(f"{STORES}s3") for path in importers(sdk))
+
+
 STATE, JOBS = "copy_core/state/azure_tables.py", "copy_core/service/jobs_blob.py"
+ENTRA, S3_LOGIN = "copy_core/connectors/entra.py", f"{STORES}s3_login.py"
 LOGIN = "copy_core/connectors/sql/mssql/login.py"
 
 
@@ -64,13 +73,14 @@ LOGIN = "copy_core/connectors/sql/mssql/login.py"
     [
         ("azure.data", {STATE}),
         ("azure.storage", {JOBS}),
-        ("azure.identity", {STATE, JOBS, LOGIN}),
-        ("azure.core", {STATE, JOBS, LOGIN, "copy_core/azure_errors.py"}),
+        ("azure.identity", {STATE, JOBS, ENTRA, S3_LOGIN}),
+        ("azure.core", {STATE, JOBS, LOGIN, ENTRA, S3_LOGIN, "copy_core/azure_errors.py"}),
         ("copy_core.azure_errors", {STATE, JOBS}),
     ],
 )
 def test_azure_storage_is_imported_by_its_store_alone(package: str, stores: set[str]) -> None:
-    assert importers(package) <= stores
+    files = {path for path in importers(package) if path.startswith(f"{STORES}azure")}
+    assert importers(package) <= stores | files
 
 
 @pytest.mark.parametrize("module", PURE)
@@ -96,6 +106,14 @@ def test_starting_the_functions_app_loads_no_data_library() -> None:
     loaded = loaded_by("import function_app")
     sdks = {"azure.data.tables", "azure.storage.blob", "azure.identity"}
     assert loaded.isdisjoint({"pyarrow", "deltalake", "adbc_driver_sqlite", "fastapi"} | sdks)
+
+
+def test_a_store_loads_its_own_sdk_alone() -> None:
+    own = {"local": set(), "s3": {"botocore"}, "azure": {"azure.storage.blob"}}
+    for store, wanted in own.items():
+        loaded = loaded_by(f"import copy_core.connectors.files.stores.{store}")
+        sdks = {"botocore", "azure.storage.blob", "azure.identity", "deltalake", "pyodbc"}
+        assert loaded & sdks == wanted
 
 
 def test_a_folder_of_jobs_loads_no_sdk() -> None:

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from copy_core.connectors.files.local import LocalDestination, LocalSource
+from copy_core.connectors.base import Destination
+from copy_core.connectors.files.connector import open_destination, open_source
 from copy_core.connectors.options import LocalOptions
 from copy_core.errors import ConfigError, ConflictError, TerminalError
 from copy_core.job import WriteMode
@@ -40,12 +41,12 @@ def numbers(*ids: int) -> pa.Table:
     return pa.table({"id": pa.array(ids, pa.int64())})
 
 
-def staged(to: LocalDestination, target: Target, *parts: pa.Table) -> tuple[Staged, ...]:
+def staged(to: Destination, target: Target, *parts: pa.Table) -> tuple[Staged, ...]:
     to.prepare(target)
     return tuple(to.stage(target, n, part.to_batches()) for n, part in enumerate(parts))
 
 
-def load(to: LocalDestination, target: Target, *parts: pa.Table) -> Published:
+def load(to: Destination, target: Target, *parts: pa.Table) -> Published:
     commit = Commit(target=target, watermark=MARK, staged=staged(to, target, *parts))
     published = to.publish(commit)
     to.clean(target)
@@ -54,7 +55,7 @@ def load(to: LocalDestination, target: Target, *parts: pa.Table) -> Published:
 
 def seen(of: LocalOptions, name: str = "lake/orders") -> list[int]:
     """What our own reader sees."""
-    with LocalSource(of) as source:
+    with open_source(of) as source:
         info = source.describe(name)
         (part,) = source.split(info, Slice(object=name, columns=("id",)), 1)
         return sorted(i for b in source.read(part, 10) for i in b.column("id").to_pylist())
@@ -103,7 +104,7 @@ def test_wherever_a_publish_dies_readers_see_before_or_after_and_the_next_finish
     for step in range(1, 60):
         root = tmp_path / str(step)
         of = options(root)
-        to = LocalDestination(of)
+        to = open_destination(of)
         load(to, aim(numbers(), 1), numbers(1, 2), numbers(3))
         target = aim(numbers(), 2, write)
         commit = Commit(
@@ -146,21 +147,23 @@ def test_wherever_a_publish_dies_readers_see_before_or_after_and_the_next_finish
 
 
 def test_a_process_that_is_killed_while_it_holds_the_lock_does_not_keep_it(tmp_path: Path) -> None:
-    root = tmp_path / "root"
+    of = options(tmp_path)
+    load(open_destination(of), aim(numbers()), numbers(1))
+    (lock,) = tmp_path.glob("**/.copyjob-lock")
     code = f"""
 import os, pathlib
-from copy_core.connectors.files.ledger import Ledger
-with Ledger(pathlib.Path({str(root)!r}, "lake", "orders")).locked():
+from copy_core import disk
+with disk.locked(pathlib.Path({str(lock)!r})):
     os.kill(os.getpid(), 9)
 """
     done = subprocess.run([sys.executable, "-c", code], check=False)
     assert done.returncode == -9
-    load(LocalDestination(options(root)), aim(numbers()), numbers(1))
-    assert listed(root) == [1]
+    load(open_destination(of), aim(numbers(), 2), numbers(2))
+    assert listed(tmp_path) == [1, 2]
 
 
 def test_names_of_files_tell_where_they_come_from(tmp_path: Path) -> None:
-    to = LocalDestination(options(tmp_path))
+    to = open_destination(options(tmp_path))
     load(to, aim(numbers(), 12), numbers(1), numbers(2))
     names = sorted(p.name for p in (tmp_path / "lake/orders").glob("*.parquet"))
     assert [name[:40] for name in names] == [
@@ -172,12 +175,13 @@ def test_names_of_files_tell_where_they_come_from(tmp_path: Path) -> None:
 def test_the_ledger_stays_small_and_an_old_sequence_is_never_published_again(
     tmp_path: Path,
 ) -> None:
-    to = LocalDestination(options(tmp_path))
+    to = open_destination(options(tmp_path))
     first = Commit(target=aim(numbers()), watermark=MARK, staged=())
     for sequence in range(1, 31):
         load(to, aim(numbers(), sequence), numbers(sequence))
-    ledgers = list((tmp_path / "lake/orders/_copyjob").glob("**/*.*"))
+    ledgers = list((tmp_path / "lake/orders/_copyjob").glob("**/[!.]*.*"))
     assert len(ledgers) == 1
+    assert [p.name for p in (tmp_path / "lake/orders/_copyjob").iterdir()] == ["ledger"]
     assert len(json.loads(ledgers[0].read_text())["published"]) < 10
     late = first.model_copy(update={"staged": staged(to, aim(numbers()), numbers(99))})
     with pytest.raises(ConflictError):
@@ -186,9 +190,9 @@ def test_the_ledger_stays_small_and_an_old_sequence_is_never_published_again(
 
 
 def test_a_damaged_ledger_is_told_and_nothing_is_published(tmp_path: Path) -> None:
-    to = LocalDestination(options(tmp_path))
+    to = open_destination(options(tmp_path))
     load(to, aim(numbers()), numbers(1))
-    (ledger,) = (tmp_path / "lake/orders/_copyjob/ledger").iterdir()
+    (ledger,) = (tmp_path / "lake/orders/_copyjob/ledger").glob("*.json")
     ledger.write_text(ledger.read_text()[:50])
     for act in (
         lambda: to.last_commit("nightly", "dbo.Orders", "lake/orders"),
@@ -205,16 +209,20 @@ def test_a_reader_that_was_planned_in_the_middle_of_a_commit_reads_it_after_its_
     tmp_path: Path, deadly: dict[str, int]
 ) -> None:
     of = options(tmp_path)
-    to = LocalDestination(of)
+    to = open_destination(of)
     target = aim(numbers())
     commit = Commit(target=target, watermark=MARK, staged=staged(to, target, numbers(1, 2)))
     ledger = tmp_path / "lake/orders/_copyjob/ledger"
-    deadly["steps"] = 4  # The ledger is on the disk; no file has been moved.
-    with pytest.raises(Killed):
-        to.publish(commit)
+    step = 0
+    while not list(ledger.glob("*.json")):
+        step += 1
+        deadly["steps"] = step
+        with pytest.raises(Killed):
+            to.publish(commit)
     deadly["steps"] = 10**9
     assert json.loads(next(ledger.glob("*.json")).read_text())["pending"]
-    with LocalSource(of) as source:
+    assert not list(tmp_path.glob("lake/orders/*.parquet"))
+    with open_source(of) as source:
         info = source.describe("lake/orders")
         (part,) = source.split(info, Slice(object="lake/orders", columns=("id",)), 1)
         now = [b.to_pylist() for b in source.read(part, 10)]
@@ -229,27 +237,27 @@ def test_a_reader_that_was_planned_in_the_middle_of_a_commit_reads_it_after_its_
 def test_a_file_in_place_of_the_folder_is_told_before_anything_is_read(tmp_path: Path) -> None:
     (tmp_path / "lake").write_text("a file")
     with pytest.raises(ConfigError) as raised:
-        LocalDestination(options(tmp_path)).prepare(aim(numbers()))
+        open_destination(options(tmp_path)).prepare(aim(numbers()))
     assert raised.value.where["table"] == "lake/orders"
 
 
 def test_a_folder_that_cannot_be_written_to_is_told_before_anything_is_read() -> None:
     # The kernel's own file system takes no folder from anybody, root included.
     with pytest.raises((ConfigError, TerminalError)) as raised:
-        LocalDestination(options(Path("/proc/self"))).prepare(aim(numbers()))
+        open_destination(options(Path("/proc/self"))).prepare(aim(numbers()))
     assert raised.value.where["table"] == "lake/orders"
 
 
 @pytest.mark.parametrize("name", ["x" * 256, "ü" * 128, "../out", "/abs", "_hidden"])
 def test_a_name_that_no_folder_can_have_is_told(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError) as raised:
-        LocalDestination(options(tmp_path)).prepare(aim(numbers(), object=name))
+        open_destination(options(tmp_path)).prepare(aim(numbers(), object=name))
     assert raised.value.where["table"] == name
     assert list(tmp_path.iterdir()) == []
 
 
 def test_long_names_of_jobs_and_tables_fit_into_a_files_name(tmp_path: Path) -> None:
-    to = LocalDestination(options(tmp_path))
+    to = open_destination(options(tmp_path))
     load(to, aim(numbers(), job="j" * 100, table="表" * 200, object="x" * 255), numbers(1))
     assert listed(tmp_path, "x" * 255) == [1]
 
@@ -257,7 +265,7 @@ def test_long_names_of_jobs_and_tables_fit_into_a_files_name(tmp_path: Path) -> 
 @pytest.mark.parametrize("format_", ["parquet", "csv", "jsonl"])
 def test_a_full_disk_is_told_and_leaves_nothing_behind(tmp_path: Path, format_: str) -> None:
     of = options(tmp_path, format=format_)
-    to = LocalDestination(of)
+    to = open_destination(of)
     rows = pa.table({"id": pa.array(range(200_000), pa.int64())})
     target = aim(rows)
     to.prepare(target)
@@ -277,7 +285,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_behind(tmp_path: Path, format_: 
 
 def test_a_disk_that_is_full_at_the_commit_publishes_nothing(tmp_path: Path) -> None:
     of = options(tmp_path)
-    to = LocalDestination(of)
+    to = open_destination(of)
     load(to, aim(numbers()), numbers(1))
     target = aim(numbers(), 2)
     commit = Commit(target=target, watermark=MARK, staged=staged(to, target, numbers(2)))
@@ -295,7 +303,7 @@ def test_a_disk_that_is_full_at_the_commit_publishes_nothing(tmp_path: Path) -> 
 
 
 def test_an_overwrite_does_not_pretend_to_replace_folders_below(tmp_path: Path) -> None:
-    to = LocalDestination(options(tmp_path))
+    to = open_destination(options(tmp_path))
     load(to, aim(numbers(), object="lake/orders/old"), numbers(1))
     with pytest.raises(ConfigError) as raised:
         to.prepare(aim(numbers(), write="overwrite"))
@@ -304,7 +312,7 @@ def test_an_overwrite_does_not_pretend_to_replace_folders_below(tmp_path: Path) 
 
 
 def test_columns_that_differ_only_in_case_are_refused(tmp_path: Path) -> None:
-    to = LocalDestination(options(tmp_path))
+    to = open_destination(options(tmp_path))
     load(to, aim(numbers()), numbers(1))
     with pytest.raises(ConfigError) as raised:
         to.prepare(aim(pa.table({"ID": pa.array([1], pa.int64())}), 2))
@@ -319,12 +327,12 @@ def test_text_columns_go_by_name_whatever_their_values_look_like(
     tmp_path: Path, format_: str
 ) -> None:
     of = options(tmp_path, format=format_, types={"code": "string"})
-    to = LocalDestination(options(tmp_path, format=format_))
+    to = open_destination(options(tmp_path, format=format_))
     rows = pa.table({"id": pa.array([1], pa.int64()), "code": ["007"]})
     load(to, aim(rows, 1), rows)
     more = pa.table({"code": ["x"], "id": pa.array([2], pa.int64()), "new": [True]})
     load(to, aim(more, 2), more)
-    with LocalSource(of) as source:
+    with open_source(of) as source:
         info = source.describe("lake/orders")
         assert info.schema.names == ["id", "code", "new"]
         whole = Slice(object="lake/orders", columns=("id", "code", "new"))
@@ -334,7 +342,7 @@ def test_text_columns_go_by_name_whatever_their_values_look_like(
         {"id": 2, "code": "x", "new": True},
     ]
     with pytest.raises(ConfigError) as raised:
-        LocalDestination(of).prepare(aim(numbers(), 3, drift="fail").model_copy(
+        open_destination(of).prepare(aim(numbers(), 3, drift="fail").model_copy(
             update={"columns": (("code", "int64", "null"),)}
         ))  # fmt: skip
     assert raised.value.where["column"] == "code"
@@ -342,7 +350,7 @@ def test_text_columns_go_by_name_whatever_their_values_look_like(
 
 def test_files_without_a_header_take_columns_by_their_place(tmp_path: Path) -> None:
     of = options(tmp_path, format="csv", csv={"header": False})
-    to = LocalDestination(of)
+    to = open_destination(of)
     rows = pa.table({"id": pa.array([1], pa.int64()), "name": ["x"]})
     load(to, aim(rows, 1), rows)
     load(to, aim(rows, 2), rows)
@@ -354,7 +362,7 @@ def test_files_without_a_header_take_columns_by_their_place(tmp_path: Path) -> N
 
 
 def test_a_value_that_a_required_column_cannot_hold_is_an_error(tmp_path: Path) -> None:
-    to = LocalDestination(options(tmp_path))
+    to = open_destination(options(tmp_path))
     target = aim(numbers()).model_copy(update={"columns": (("id", "int64", "not null"),)})
     to.prepare(target)
     with pytest.raises(TerminalError):
@@ -362,11 +370,8 @@ def test_a_value_that_a_required_column_cannot_hold_is_an_error(tmp_path: Path) 
     assert not list(tmp_path.glob("**/*.parquet"))
 
 
-def test_large_parts_become_several_files_of_good_row_groups(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("copy_core.connectors.files.destination._FILE_BYTES", 1 << 20)
-    to = LocalDestination(options(tmp_path))
+def test_large_parts_become_several_files_of_good_row_groups(tmp_path: Path) -> None:
+    to = open_destination(options(tmp_path, file_mb=1))
     rows = pa.table({"id": pa.array(range(3_000_000), pa.int64())})
     target = aim(rows)
     to.prepare(target)

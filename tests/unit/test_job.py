@@ -54,6 +54,11 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "delay": ("1h", "2h"),
     "parts": (1, 2),
     "audit": ({"a": "job"}, {"b": {"value": "x"}}),
+    "partition_by": (["a"], ["b"]),
+    "include": (["*.csv"], ["**"]),
+    "exclude": (["*.csv"], ["**"]),
+    "hierarchy": ("flatten", "preserve"),
+    "delete_source": (True, False),
 }
 
 
@@ -87,6 +92,25 @@ def test_empty_and_nought_at_a_table_undo_what_the_job_says() -> None:
         lookback="1h",
     )
     assert (undone.keys, undone.audit, undone.lookback) == ((), {}, 0)
+
+
+def test_a_source_may_have_an_incremental_column_of_its_own() -> None:
+    file = JobFile.model_validate(
+        {
+            "name": "nightly",
+            "source": "shop",
+            "destination": "lake",
+            "mode": "incremental",
+            "tables": [
+                {"source": "a"},
+                {"source": "b", "incremental_column": "at"},
+                {"source": "c", "mode": "full"},
+            ],
+        }
+    )
+    columns = [table.incremental_column for table in resolve(file, "changed").tables]
+    assert columns == ["changed", "at", None]
+    assert resolve(file).tables[0].incremental_column is None
 
 
 def test_columns_are_written_as_names_or_in_full() -> None:

@@ -226,15 +226,16 @@ def test_problems_of_both_files_come_at_once(folder: Path) -> None:
             "{type: 5}",
             (
                 "4:28: connections.shop.type: there is no such type of connection;"
-                " known: azure_sql, azure_sql_mi, delta, local, memory, rds_sql_server, sql_server,"
-                " sqlite"
+                " known: adls_gen2, azure_blob, azure_sql, azure_sql_mi, delta, fabric_lakehouse,"
+                " fabric_warehouse, local, memory, rds_sql_server, s3, sql_server, sqlite"
             ),
         ),
         (
             "{path: x}",
             (
-                "4:21: connections.shop.type: is missing; known: azure_sql, azure_sql_mi, delta,"
-                " local, memory, rds_sql_server, sql_server, sqlite"
+                "4:21: connections.shop.type: is missing; known: adls_gen2, azure_blob, azure_sql,"
+                " azure_sql_mi, delta, fabric_lakehouse, fabric_warehouse, local, memory,"
+                " rds_sql_server, s3, sql_server, sqlite"
             ),
         ),
         ("text", "4:21: connections.shop: must be a mapping with a type"),
@@ -245,7 +246,7 @@ def test_problems_of_both_files_come_at_once(folder: Path) -> None:
         (
             "{type: local, root: x, format: parket}",
             (
-                "4:52: connections.shop.format: must be 'parquet', 'csv' or 'jsonl';"
+                "4:52: connections.shop.format: must be 'parquet', 'csv', 'jsonl' or 'binary';"
                 " did you mean 'parquet'?"
             ),
         ),
@@ -412,7 +413,10 @@ def test_a_mapping_that_merges_itself(folder: Path) -> None:
     [
         ("writ: append", "6:1: writ: unknown key; did you mean 'write'?"),
         ("Write: append", "6:1: Write: unknown key; did you mean 'write'?"),
-        ("xyzzy: 1", "6:1: xyzzy: unknown key; known: audit, connections, delay, destination,"),
+        (
+            "xyzzy: 1",
+            "6:1: xyzzy: unknown key; known: audit, connections, delay, delete_source,",
+        ),
         (
             "mode: incrmental",
             "6:7: mode: must be 'full' or 'incremental'; did you mean 'incremental'?",
@@ -438,8 +442,9 @@ def test_a_mapping_that_merges_itself(folder: Path) -> None:
         (
             "audit: {at: extractedat}",
             (
-                "6:13: audit.at: must be 'run_id', 'job', 'table', 'extracted_at', 'lower_bound' or"
-                " 'upper_bound' or a mapping with value, not text; did you mean 'extracted_at'?"
+                "6:13: audit.at: must be 'run_id', 'job', 'table', 'extracted_at', 'lower_bound',"
+                " 'upper_bound', 'file_path' or 'file_modified' or a mapping with value, not text;"
+                " did you mean 'extracted_at'?"
             ),
         ),
         (
@@ -561,6 +566,18 @@ INCREMENTAL = "source: a, mode: incremental, incremental_column: m"
             "source: a, destination: x, write: overwrite}, {source: b, destination: x",
             "tables[1].destination: 'x' is also the destination of tables[0]",
         ),
+        (
+            "source: a, partition_by: [x, x]",
+            "tables[0].partition_by[1]: 'x' makes folders already",
+        ),
+        (
+            "source: a, columns: [{name: x, rename: y}], partition_by: [x]",
+            "tables[0].partition_by[0]: 'x' is not among the columns that arrive",
+        ),
+        (
+            "source: a, delete_source: true, write: overwrite",
+            "tables[0].delete_source: delete_source leaves nothing at the source",
+        ),
     ],
 )
 def test_settings_that_contradict_each_other(folder: Path, table: str, problem: str) -> None:
@@ -577,12 +594,28 @@ def test_settings_that_contradict_each_other(folder: Path, table: str, problem: 
         f"{INCREMENTAL}, lookback: 0",
         "source: a, incremental_column: m, write: upsert, keys: [i]",
         "source: a, nulls: include",
+        "source: a, columns: [x], partition_by: [x, y], audit: {y: run_id}",
+        (
+            "source: a, mode: incremental, incremental_column: _file_modified, write: upsert,"
+            " columns: [x], keys: [x], audit: {y: file_modified}"
+        ),
         "source: a, destination: x}, {source: b, destination: x",
         "source: a, filter: [{column: c, op: is null}, {column: d, op: in, value: [1, x]}]",
     ],
 )
 def test_settings_that_go_together(folder: Path, table: str) -> None:
     assert load(write(folder, job(f"[{{{table}}}]"))).job.tables
+
+
+def test_files_as_they_are_need_no_incremental_column(folder: Path) -> None:
+    def written(format_: str) -> str:
+        shop = f"{{shop: {{type: local, root: x, format: {format_}}}, lake: {{type: memory}}}}"
+        tables = "[{source: a}, {source: b, mode: full}]"
+        return job(tables, mode="incremental", connections=shop)
+
+    found = load(write(folder, written("binary"))).job.tables
+    assert [table.incremental_column for table in found] == ["_file_modified", None]
+    assert "mode incremental needs incremental_column" in only(folder, written("csv"))
 
 
 def test_a_table_may_be_copied_in_full_under_a_job_with_lookback(folder: Path) -> None:

@@ -5,278 +5,196 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
 from copy_core.connectors.base import Destination, DestinationCapabilities
 from copy_core.connectors.files import folder
-from copy_core.connectors.files.folder import File
-from copy_core.connectors.files.format import Format, Input, format_of, guarded, shaped
-from copy_core.connectors.files.ledger import (
-    Ledger,
-    Move,
-    flush_file,
-    make_folder,
-)
-from copy_core.disk import flush_folder
-from copy_core.errors import ConfigError, ConflictError, TerminalError
-from copy_core.model import Commit, JsonDict, Published, Staged, Target
-from copy_core.schema import reconcile, schema_from_json
+from copy_core.connectors.files.format import format_of, guarded
+from copy_core.connectors.files.layout import laid_out, replaced
+from copy_core.connectors.files.ledger import Ledger, Move
+from copy_core.connectors.files.partitions import empty_folder
+from copy_core.connectors.files.staging import PartWriter
+from copy_core.errors import ConflictError, TerminalError, TransientError
+from copy_core.model import Commit, Published, Staged, Target
 
 if TYPE_CHECKING:
-    from copy_core.connectors.options import LocalOptions
+    from copy_core.connectors.file_options import FileOptions
+    from copy_core.connectors.files.folder import File
+    from copy_core.connectors.files.store import Store
 
-# Readers of a lake like files of some hundred megabytes; one more row group ends it.
-_FILE_BYTES = 448 << 20
 _UNSAFE = re.compile(r"[^A-Za-z0-9]+")
+_LOOKS = 5
 
 
-class LocalDestination(Destination):
-    """Writes folders of files below a folder of this machine.
+class FileDestination(Destination):
+    """Writes folders of files below a store's root.
 
     Columns go by name. Parquet keeps the types of the files that exist; text formats know names
     only, unless the connection gives types. A new column is in new files only: readers take it as
-    null in older ones.
+    null in older ones. The columns of `partition_by` are in the names of folders, not in the files.
     """
 
     capabilities = DestinationCapabilities(
-        modes=frozenset({"append", "overwrite"}), parallel_stage=True, counts_files=True
+        modes=frozenset({"append", "overwrite"}),
+        parallel_stage=True,
+        counts_files=True,
+        partitions=True,
     )
 
-    def __init__(self, options: LocalOptions) -> None:
-        self._root = Path(options.root)
+    def __init__(self, store: Store, options: FileOptions) -> None:
+        self._store = store
         self._options = options
         self._format = format_of(options)
 
     def prepare(self, target: Target) -> pa.Schema:
         with guarded(table=target.object):
-            ledger = self._ledger(target.object)
-            with ledger.locked():
-                ledger.probe()
-            if target.write == "overwrite":
-                self._check_flat(target.object)
-            return self._schemas(target)[0]
+            self._ledger(target).probe()
+            return laid_out(self._store, self._options, target)[0]
 
     def stage(self, target: Target, part: int, batches: Iterable[pa.RecordBatch]) -> Staged:
-        with guarded(table=target.object):
-            schema = self._schemas(target)[1]
-            waiting = self._ledger(target.object).staging(target.job, target.table, target.sequence)
-            make_folder(waiting)
         stem = f"{part:05}-{secrets.token_hex(8)}"
-        done: list[_File] = []
+        with guarded(table=target.object):
+            writer = self._writer(target, stem)
         try:
             # The source's own errors, raised by the loop, go through unchanged.
             for batch in batches:
                 with guarded(table=target.object):
-                    if not done or done[-1].closed:
-                        path = waiting / f"{stem}-{len(done):03}{self._format.extension}"
-                        done.append(_File(path, self._format, schema))
-                    done[-1].write(batch)
+                    writer.write(batch)
             with guarded(table=target.object):
-                for file in done:
-                    file.close()
-                flush_folder(waiting)
+                writer.close()
         except BaseException:
-            for file in done:
-                file.abandon()
+            writer.abandon()
             raise
-        return Staged(
-            part=part,
-            rows=sum(file.rows for file in done),
-            bytes=sum(file.bytes for file in done),
-            ref={"files": [file.to_json() for file in done]},
-        )
+        ref = {"stem": stem, "files": writer.files}
+        return Staged(part=part, rows=writer.rows, bytes=writer.bytes, ref=ref)
 
     def publish(self, commit: Commit) -> Published:
         target = commit.target
         with guarded(table=target.object):
-            ledger = self._ledger(target.object)
-            with ledger.locked():
-                entry = ledger.read(target.job, target.table)
-                if found := entry.record(target.sequence):
+            ledger = self._ledger(target)
+            for _ in range(_LOOKS):
+                page, etag = ledger.settled(target.job, target.table)
+                if found := page.record(target.sequence):
                     return found
-                if entry.last and entry.last.sequence > target.sequence:
+                if page.last and page.last.sequence > target.sequence:
                     raise ConflictError(
-                        f"sequence {entry.last.sequence} was published meanwhile",
+                        f"sequence {page.last.sequence} was published meanwhile",
                         fix="Look for another run of the job that is still going",
                         code="sequence-passed",
                         job=target.job,
                     )
                 files = self._waiting(ledger, commit)
+                move = self._move(ledger, target, files)
                 published = commit.published(
-                    rows=commit.rows,
-                    files=len(files),
-                    bytes=sum(path.stat().st_size for path in files),
+                    rows=commit.rows, files=len(files), bytes=sum(file.size for file in files)
                 )
-                entry = entry.then(published, self._move(ledger, target, files))
-                ledger.commit(entry)
-                ledger.finish(entry)
+                page = page.then(published, move)
+                try:
+                    etag = ledger.commit(page, etag)
+                except ConflictError:
+                    continue  # Another was faster, perhaps with this very sequence.
+                ledger.finish(page, etag)
                 return published
+            raise TransientError("other writers are faster", code="folder-busy")
 
     def last_commit(self, job: str, table: str, name: str) -> Published | None:
         with guarded(table=name):
-            ledger = self._ledger(name)
-            entry = ledger.read(job, table)
-            if entry.pending:
-                with ledger.locked():
-                    return ledger.read(job, table).last
-            return entry.last
+            return Ledger(self._store, folder.located(name)).read(job, table)[0].last
 
     def clean(self, target: Target) -> None:
         with guarded(table=target.object):
-            ledger = self._ledger(target.object)
-            ledger.clean(target.job, target.table, target.sequence)
-
-    def _ledger(self, name: str) -> Ledger:
-        return Ledger(folder.located(self._root, name))
-
-    def _files(self, name: str) -> list[File]:
-        return folder.inside(self._root, name, self._format.owns)
-
-    def _input(self, file: File) -> Input:
-        return Input(file.name, lambda: folder.opened(self._root, file))
-
-    def _check_flat(self, name: str) -> None:
-        here = PurePosixPath(name)
-        if nested := [f for f in self._files(name) if PurePosixPath(f.name).parent != here]:
-            raise ConfigError(
-                "the folder holds folders of files, whose rows an overwrite would not replace",
-                fix="Write to another folder, or move these away",
-                code="folder-nested",
-                file=nested[0].name,
-            )
-
-    def _schemas(self, target: Target) -> tuple[pa.Schema, pa.Schema]:
-        """The schema of batches to stage, and that of the files that they go into."""
-        incoming = schema_from_json(target.columns)
-        existing = self._existing(target.object, incoming)
-        if not existing.names:
-            return incoming, _check_case(incoming)
-        stage, added = reconcile(existing, incoming, target.drift)
-        kept = [
-            stage.field(field.name) if field.name in stage.names else field.with_nullable(True)
-            for field in existing
-        ]
-        return stage, _check_case(pa.schema([*kept, *added]))
-
-    def _existing(self, name: str, incoming: pa.Schema) -> pa.Schema:
-        """The columns of the files that are there, in the types that they are written in."""
-        existing = folder.settled(lambda: self._unified(self._files(name)))
-        if self._format.typed or not existing.names:
-            return existing
-        types = self._options.types
-        if self._options.format == "csv" and not self._options.csv.header:
-            return _by_place(existing, incoming)
-        return pa.schema(
-            [
-                incoming.field(field.name)
-                if field.name in incoming.names and field.name not in types
-                else field
-                for field in existing
-            ]
-        )
-
-    def _unified(self, files: Sequence[File]) -> pa.Schema:
-        return self._format.unify([(f.name, self._format.schema(self._input(f))) for f in files])
-
-    def _waiting(self, ledger: Ledger, commit: Commit) -> list[Path]:
-        """The staged files of a commit; one without rows where there would be none at all."""
-        target = commit.target
-        waiting = ledger.staging(target.job, target.table, target.sequence)
-        found = []
-        for staged in commit.staged:
-            for file in staged.ref["files"]:
-                path = waiting / file["name"]
-                if not path.is_file() or path.stat().st_size != file["bytes"]:
-                    raise TerminalError(
-                        f"what was staged for part {staged.part} is gone or incomplete",
-                        fix="Run the job again; it stages the part anew",
-                        code="staged-missing",
-                        job=target.job,
-                        file=file["name"],
-                    )
-                found.append(path)
-        if not found and (target.write == "overwrite" or not self._files(target.object)):
-            make_folder(waiting)
-            name = f"{0:05}-{secrets.token_hex(8)}-000{self._format.extension}"
-            empty = _File(waiting / name, self._format, self._schemas(target)[1])
-            empty.close()
-            flush_folder(waiting)
-            found.append(empty.path)
-        return found
-
-    def _move(self, ledger: Ledger, target: Target, files: list[Path]) -> Move:
-        stem = f"{_safe(target.job)}-{_safe(target.table)}-{target.sequence:06}"
-        add = {path.relative_to(ledger.folder).as_posix(): f"{stem}-{path.name}" for path in files}
-        old = self._files(target.object) if target.write == "overwrite" else []
-        return Move(add=add, remove=tuple(PurePosixPath(file.name).name for file in old))
-
-
-class _File:
-    """A staged file while it is written."""
-
-    def __init__(self, path: Path, format_: Format, schema: pa.Schema) -> None:
-        self.path = path
-        self.rows = self.bytes = 0
-        self.closed = False
-        self._schema = schema
-        self._sink = pa.OSFile(str(path), "wb")
-        self._writer = format_.writer(self._sink, schema)
-
-    def write(self, batch: pa.RecordBatch) -> None:
-        """Adds rows; closes the file when it is large enough."""
-        self._writer.write(shaped(batch, self._schema, self._schema.names))
-        self.rows += batch.num_rows
-        if self._sink.tell() >= _FILE_BYTES:
-            self.close()
+            self._ledger(target).clean(target.job, target.table, target.sequence)
 
     def close(self) -> None:
-        """Makes the file whole, and safe from a power cut."""
-        if not self.closed:
-            self._writer.close()
-            self._sink.close()
-            flush_file(self.path)
-            self.bytes = self.path.stat().st_size
-            self.closed = True
+        self._store.close()
 
-    def abandon(self) -> None:
-        """Removes the file."""
-        self._writer.abandon()
-        with suppress(OSError):  # What could not be written is not wanted any more.
-            self._sink.close()
-        self.path.unlink(missing_ok=True)
+    def _ledger(self, target: Target) -> Ledger:
+        return Ledger(self._store, folder.located(target.object))
 
-    def to_json(self) -> JsonDict:
-        return {"name": self.path.name, "rows": self.rows, "bytes": self.bytes}
+    def _files(self, target: Target) -> list[File]:
+        return folder.inside(self._store, target.object, self._format.owns)
+
+    def _writer(self, target: Target, stem: str) -> PartWriter:
+        layout = laid_out(self._store, self._options, target)[1]
+        waits = self._ledger(target).staging(target.job, target.table, target.sequence)
+        path = folder.below(folder.located(target.object), f"{waits}{stem}/")
+        return PartWriter(self._store, path, layout)
+
+    def _waiting(self, ledger: Ledger, commit: Commit) -> list[_Waiting]:
+        """The staged files of a commit; one without rows where there would be none at all."""
+        target = commit.target
+        found = self._staged(ledger, target)
+        files = []
+        for staged in commit.staged:
+            of_part = found.get(staged.ref["stem"], [])
+            size = sum(file.size for file in of_part)
+            if (len(of_part), size) != (staged.ref["files"], staged.bytes):
+                raise TerminalError(
+                    f"what was staged for part {staged.part} is gone or incomplete",
+                    fix="Run the job again; it stages the part anew",
+                    code="staged-missing",
+                    job=target.job,
+                    file=staged.ref["stem"],
+                )
+            files += of_part
+        if not files and (target.write == "overwrite" or not self._files(target)):
+            stem = f"{0:05}-{secrets.token_hex(8)}"
+            writer = self._writer(target, stem)
+            writer.empty(empty_folder(target.partition_by))
+            files = self._staged(ledger, target)[stem]
+        return files
+
+    def _staged(self, ledger: Ledger, target: Target) -> dict[str, list[_Waiting]]:
+        """All that waits of a sequence, by the attempts that staged it."""
+        found: dict[str, list[_Waiting]] = {}
+        for entry in ledger.waiting(target.job, target.table, target.sequence):
+            stem, _, rest = entry.key.partition("/")
+            found.setdefault(stem, []).append(_Waiting(stem, rest, entry.size))
+        return found
+
+    def _move(self, ledger: Ledger, target: Target, files: Sequence[_Waiting]) -> Move:
+        """What a commit does to the folder; an overwrite, to all files of a moment at which nothing
+        was pending: what is moved into place later is not its to replace.
+        """
+        waits = ledger.staging(target.job, target.table, target.sequence)
+        prefix = f"{_safe(target.job)}-{_safe(target.table)}-{target.sequence:06}"
+        add = {waits + file.path: file.placed(prefix) for file in files}
+        if target.write != "overwrite":
+            return Move(add=add)
+        for _ in range(_LOOKS):
+            before = ledger.texts()
+            old = self._files(target)
+            if not ledger.moves(before) and ledger.texts() == before:
+                top = folder.below(folder.located(target.object), "")
+                remove = [file.key.removeprefix(top) for file in replaced(old, target.object)]
+                return Move(add=add, remove=tuple(remove))
+            ledger.settled(target.job, target.table)
+        raise TransientError("others write to the folder all the time", code="folder-busy")
 
 
-def _check_case(schema: pa.Schema) -> pa.Schema:
-    """The schema; raises ConfigError when two of its columns differ only in case."""
-    seen: dict[str, str] = {}
-    for name in schema.names:
-        if (first := seen.setdefault(name.lower(), name)) != name:
-            raise ConfigError(
-                f"'{first}' and '{name}' differ only in case, and many readers take them for one",
-                fix="Rename one of them with `rename`",
-                code="column-case",
-                column=name,
-            )
-    return schema
+class _Waiting(NamedTuple):
+    """A file that waits to be published.
 
+    Attributes:
+        stem: the attempt that staged it.
+        rest: its path below: the folders of a partition, and a number.
+        size: bytes.
+    """
 
-def _by_place(existing: pa.Schema, incoming: pa.Schema) -> pa.Schema:
-    """Files without a header have columns by their place alone."""
-    if len(existing.names) != len(incoming.names):
-        raise ConfigError(
-            f"the files have {len(existing.names)} columns and no header, the copy delivers"
-            f" {len(incoming.names)}",
-            fix="Copy as many columns as the files have, in their order, or use a header",
-            code="column-count",
-        )
-    return incoming
+    stem: str
+    rest: str
+    size: int
+
+    @property
+    def path(self) -> str:
+        return f"{self.stem}/{self.rest}"
+
+    def placed(self, prefix: str) -> str:
+        """Its path below the table's folder once it is published."""
+        partition, _, name = self.rest.rpartition("/")
+        return folder.below(partition, f"{prefix}-{self.stem}-{name}")
 
 
 def _safe(name: str) -> str:

@@ -1,44 +1,43 @@
-"""Which files a name stands for: confined to the root, hidden ones aside, as the ledger has it."""
+"""Which files a name stands for: below the root, hidden ones aside, as the ledgers have it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from fnmatch import fnmatchcase
+from collections.abc import Callable
+from functools import cache
+from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple, TypeVar
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, TypeVar
 
 from copy_core.connectors.files.ledger import Ledger
+from copy_core.connectors.files.patterns import fixed, is_pattern, matcher
+from copy_core.connectors.files.ranges import Ranges
+from copy_core.connectors.files.store import Entry, Store
+from copy_core.connectors.files.view import (
+    MOVED,
+    File,
+    View,
+    area_of,
+    below,
+    hidden,
+    parent,
+    visible,
+)
 from copy_core.errors import ConfigError, TransientError
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["File", "below", "current", "files", "folders", "inside", "located", "named", "opened"]
+__all__ += ["opener", "settled", "unchanged"]
+
 _LONGEST_NAME = 255
-_TRIES = 50
 _LOOKS = 5
 Seen = TypeVar("Seen")
 
 
-class File(NamedTuple):
-    """A file of a table as it was when somebody looked.
-
-    Attributes:
-        name: its path below the root, with slashes.
-        size: bytes.
-        mtime: when it was last changed, nanoseconds of the epoch.
-        waiting: where it lies below the root until the commit that it belongs to has been carried
-            out; "" when it lies at `name`.
-    """
-
-    name: str
-    size: int
-    mtime: int
-    waiting: str = ""
-
-
-def located(root: Path, name: str) -> Path:
-    """The path below the root that a name means, whether or not something is there.
+def located(name: str) -> str:
+    """The path below the root that a name means, whether or not something is there; "" is the root.
 
     Raises:
         ConfigError: it leads out of the root, or no file can have that name.
@@ -52,7 +51,7 @@ def located(root: Path, name: str) -> Path:
             table=name,
         )
     for part in path.parts:
-        if _hidden(part):
+        if hidden(part):
             raise ConfigError(
                 f"'{part}' begins as hidden files do, which readers ignore",
                 fix="Choose a name without a leading underscore or dot",
@@ -66,177 +65,127 @@ def located(root: Path, name: str) -> Path:
                 code="name-too-long",
                 table=name,
             )
-    found = root.joinpath(*path.parts)
-    _confine(root, found)
-    return found
+    return "/".join(path.parts)
 
 
-def files(root: Path, name: str, counts: Callable[[str], bool]) -> list[File]:
+def files(store: Store, name: str, counts: Callable[[str], bool]) -> list[File]:
     """The files that a folder, file or pattern (`*`, `?`, `[abc]`, `**`) stands for, sorted.
 
     Args:
-        root: the connection's root.
-        name: the path below it.
+        store: where they are.
+        name: the path below its root.
         counts: whether a file of that name counts when a folder is read.
 
     Returns:
         What is there; empty when nothing is.
 
     Raises:
-        ConfigError: a link leads out of the root.
+        ConfigError: a name on the way that leads out of the root.
         TransientError: the folder is written to all the time.
     """
-    path = located(root, name)
-    if path.is_dir():
-        return inside(root, name, counts)
-    if (fixed := _fixed(name)) is not None and not path.is_file():
-        parts = PurePosixPath(name).parts
-        base = root.joinpath(*parts[:fixed])
-        listed = list(_walk(root, base)) if base.is_dir() else []
-        found = [f for f in listed if _matches(PurePosixPath(f.name).parts, parts)]
-    else:
-        listed = _within(root, path.parent)[0] if path.parent.is_dir() else []
-        found = [f for f in listed if f.name == PurePosixPath(name).as_posix()]
+    path = located(name)
+    if not path or next(store.list(f"{path}/"), None):
+        return inside(store, name, counts)
+    if not is_pattern(path) or store.stat(path):
+        view = View(store, parent(path), path.__eq__)
+        return view.files(lambda: filter(None, [store.stat(path)]))
+    begun = fixed(path)
+    return View(store, parent(begun), matcher([path])).files(lambda: store.list(begun))
+
+
+def inside(store: Store, name: str, counts: Callable[[str], bool]) -> list[File]:
+    """The files that count in the folder `name` and below, sorted; never a pattern."""
+    path = located(name)
+    begun = below(path, "")
+    view = View(store, path, lambda k: k.startswith(begun) and counts(k.rpartition("/")[2]))
+    return view.files(lambda: store.list(begun))
+
+
+def named(name: str, key: str) -> int:
+    """How many steps of a file's path are of the name that it was found by: those of the folder
+    with that name, of the folder that the one file lies in, or of what is no pattern yet.
+    """
+    path = located(name)
+    if path and not key.startswith(f"{path}/"):
+        path = parent(path if key == path else fixed(path))
+    return len(path.split("/")) if path else 0
+
+
+def folders(store: Store, counts: Callable[[str], bool], looked: int | None = None) -> list[str]:
+    """The folders that directly hold files that count, and such files at the root, sorted.
+
+    Args:
+        store: where they are.
+        counts: whether a file of that name counts.
+        looked: at how many objects to look at most; at all of them when left out.
+    """
+    found, areas = set[str](), set[str]()
+    for entry in islice(store.list(), looked):
+        top, _, name = entry.key.rpartition("/")
+        if visible(entry.key) and counts(name):
+            found.add(top or name)
+        elif (area := area_of(entry.key)) is not None:
+            areas.add(area)
+    for area in areas - found:
+        ledger = Ledger(store, area)
+        names = [name for move in ledger.moves(ledger.texts()) for name in move.add.values()]
+        found |= {parent(below(area, name)) or name for name in names if counts(name)}
     return sorted(found)
 
 
-def inside(root: Path, name: str, counts: Callable[[str], bool]) -> list[File]:
-    """The files that count in the folder `name` and below, sorted; never a pattern."""
-    path = located(root, name)
-    found = _walk(root, path) if path.is_dir() else ()
-    return sorted(f for f in found if counts(PurePosixPath(f.name).name))
-
-
-def folders(root: Path, counts: Callable[[str], bool]) -> list[str]:
-    """The folders that directly hold files that count, and such files at the root, sorted."""
-    if not root.is_dir():
-        return []
-    names = {PurePosixPath(f.name) for f in _walk(root, root)}
-    chosen = [path for path in names if counts(path.name)]
-    return sorted({str(p if len(p.parts) == 1 else p.parent) for p in chosen})
-
-
-def found(root: Path, file: File, use: Callable[[Path], Seen]) -> Seen:
-    """What `use` makes of a file where it lies: its commit may move it at any moment, once.
+def current(store: Store, file: File) -> Entry:
+    """A file as it may be read: its commit may move it at any moment, once.
 
     Raises:
-        FileNotFoundError: it is in neither place.
+        TransientError: it is in neither place (`file-moved`).
     """
-    here = located(root, file.name)
-    for path in (here, root / file.waiting) if file.waiting else ():
-        with suppress(FileNotFoundError):
-            return use(path)
-    return use(here)
+    if not file.waiting:
+        return Entry(*file[:4])
+    for key in (file.key, file.waiting, file.key):
+        if (found := store.stat(key)) and found.size == file.size:
+            return found
+    raise TransientError("the file went away just now", code="file-moved", file=file.key)
 
 
-def opened(root: Path, file: File) -> pa.NativeFile:
+def opened(store: Store, file: File) -> pa.NativeFile:
     """A file to read, wherever it lies just now."""
-    return found(root, file, lambda path: pa.OSFile(str(path)))
+    return store.open(current(store, file))
+
+
+def opener(store: Store, file: File) -> Callable[[], pa.NativeFile]:
+    """Opens a file as often as need be; what was fetched for one reader is there for the next."""
+    if not _watched(store):
+        return lambda: opened(store, file)
+    ranges = cache(lambda: Ranges(store, current(store, file)))
+    return lambda: ranges().open()
+
+
+def unchanged(store: Store, file: File) -> None:
+    """Makes sure, once a file was read, that it was one and the same from end to end.
+
+    Raises:
+        TransientError: it changed (`file-changed`), or went away (`file-moved`).
+    """
+    if _watched(store):
+        return
+    now = current(store, file) if file.waiting else store.stat(file.key)
+    if now is None:
+        raise TransientError("the file went away just now", code="file-moved", file=file.key)
+    if not file.waiting and now.etag != file.etag:
+        raise TransientError("the file changed just now", code="file-changed", file=file.key)
 
 
 def settled(look: Callable[[], Seen]) -> Seen:
-    """What a look at files gives of which none went away meanwhile; looks again a few times."""
+    """What a look at files gives of which none changed meanwhile; looks again a few times."""
     for _ in range(_LOOKS - 1):
         try:
             return look()
         except TransientError as e:
-            if e.code != "file-moved":
+            if e.code not in MOVED:
                 raise
     return look()
 
 
-def _walk(root: Path, folder: Path) -> Iterator[File]:
-    pending = [folder]
-    while pending:
-        found, below = _within(root, pending.pop())
-        yield from found
-        pending += below
-
-
-def _within(root: Path, folder: Path) -> tuple[list[File], list[Path]]:
-    """The files and folders directly in a folder at one moment, by its ledger."""
-    ledger = Ledger(folder)
-    for _ in range(_TRIES):
-        try:
-            texts = ledger.texts()
-            places = {e.name: e.name for e in os.scandir(folder) if not _hidden(e.name)}
-            moves = ledger.moves(texts)
-            for move in moves:
-                places |= {name: staged for staged, name in move.add.items()}
-            for move in moves:
-                for name in move.remove:
-                    places.pop(name, None)
-            found, below = [], []
-            for name, place in places.items():
-                path = folder / name
-                if path.is_dir():
-                    below.append(_confine(root, path, link=True))
-                else:
-                    found.append(_file(root, folder, name, place))
-            if ledger.texts() == texts:
-                return found, below
-        except FileNotFoundError:
-            continue  # It was moved or removed just now.
-    raise TransientError(
-        "the folder is written to all the time", code="folder-busy", file=str(folder)
-    )
-
-
-def _file(root: Path, folder: Path, name: str, place: str) -> File:
-    if place != name and (folder / name).exists():
-        place = name
-    if (folder / place).is_symlink():
-        _confine(root, folder / place)
-    facts = (folder / place).stat()
-    waiting = "" if place == name else _below(root, folder / place)
-    return File(_below(root, folder / name), facts.st_size, facts.st_mtime_ns, waiting)
-
-
-def _below(root: Path, path: Path) -> str:
-    return path.relative_to(root).as_posix()
-
-
-def _confine(root: Path, path: Path, *, link: bool = False) -> Path:
-    """The path; raises ConfigError when a link on it leads out of the root or nowhere, or (`link`)
-    when it is itself a link: two folders that link to each other would never end.
-    """
-    if not path.resolve().is_relative_to(root.resolve()):
-        raise ConfigError(
-            "a link leads out of the connection's root",
-            fix="Put the files below the root, or make the folder that they lie in the root",
-            code="path-outside",
-            file=_below(root, path),
-        )
-    if path.is_symlink() and not path.exists():
-        raise ConfigError(
-            "a link leads to a file that is not there",
-            fix="Remove the link, or put the file back",
-            code="path-link",
-            file=_below(root, path),
-        )
-    if link and path.is_symlink():
-        raise ConfigError(
-            "links to folders are not followed",
-            fix="Name the folder itself as the table",
-            code="path-link",
-            file=_below(root, path),
-        )
-    return path
-
-
-def _hidden(name: str) -> bool:
-    return name.startswith(("_", "."))
-
-
-def _fixed(name: str) -> int | None:
-    """How many leading parts of a name are no pattern; None when none is."""
-    parts = PurePosixPath(name).parts
-    return next((n for n, part in enumerate(parts) if set(part) & set("*?[")), None)
-
-
-def _matches(path: Sequence[str], pattern: Sequence[str]) -> bool:
-    if not pattern:
-        return not path
-    if pattern[0] == "**":
-        return any(_matches(path[n:], pattern[1:]) for n in range(len(path) + 1))
-    return bool(path) and fnmatchcase(path[0], pattern[0]) and _matches(path[1:], pattern[1:])
+def _watched(store: Store) -> bool:
+    """Whether files are read in ranges, each on condition that nothing has changed."""
+    return type(store).open is Store.open

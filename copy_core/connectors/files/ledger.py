@@ -3,17 +3,20 @@
 Below a folder `orders` lies, out of the sight of readers (Spark, Fabric, DuckDB, pyarrow and we
 ignore names with a leading underscore):
 
-    orders/_copyjob/lock                         held while files move or the ledger changes
-    orders/_copyjob/ledger/<key>.json            one for each (job, table) that writes here
+    orders/_copyjob/ledger/<key>.json            a page for each (job, table) that writes here
     orders/_copyjob/staging/<key>/<sequence>/    parts that wait to be published
 
-The ledger file is replaced in one step (written aside, flushed to the disk, renamed), and that
-is the commit: it holds the last records and, as `pending`, which staged files become which files
-of the folder and which files go. Only then are files moved, the new ones first; whoever comes
-next finishes the move if its process died. An object store does the same with one conditional
-put of the ledger object in place of the lock.
+A page is replaced by one conditional put, and that is the commit: it holds the last records and, as
+`pending`, which staged files become which files of the folder and which files go. Only then are
+files moved, the new ones first; whoever comes next finishes the move if its process died, and two
+who do so at once do no harm. Nothing is locked: of two who change a page, the store refuses one,
+who looks again.
 
-What readers see: `LocalSource` reads the ledger too, so it sees the rows before or after the
+Staged files that might still be published are removed by such a pending move too, so that a
+commit finds out: it is refused, finishes the removal, and misses its files before it has
+promised anything.
+
+What readers see: our own source reads the ledger too, so it sees the rows before or after the
 commit and nothing between. A reader that just lists the folder sees whole files only; for the
 moment of the move, or until the next run after a crash, it may see some of an append's files, and
 of an overwrite all of the old files or all of the new with some of the others: never neither.
@@ -21,191 +24,184 @@ of an overwrite all of the old files or all of the new with some of the others: 
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import json
-import os
 import secrets
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
-from copy_core import disk
-from copy_core.disk import flush_folder
-from copy_core.errors import TerminalError
-from copy_core.model import JsonDict, Published, Record
+from copy_core.connectors.files.pages import AREA, Move, Page, key_of
+from copy_core.connectors.files.store import NOTHING, Entry, Store
+from copy_core.errors import ConflictError, TerminalError, TransientError
 
-AREA = "_copyjob"
-_KEPT = 8
+__all__ = ["AREA", "Ledger", "Move", "Page", "key_of"]
 
-
-class Move(Record):
-    """A commit's effect on the folder.
-
-    Attributes:
-        add: what each staged file, by its path below the folder, will be called.
-        remove: names of files that are no longer part of the table.
-    """
-
-    add: JsonDict = Field(default_factory=dict)
-    remove: tuple[str, ...] = ()
-
-
-class Entry(Record):
-    """The ledger of one (job, table).
-
-    Attributes:
-        job: the job.
-        table: the table's name in the job.
-        published: the newest records, oldest first.
-        pending: what is left to do of the newest; None when its files lie where they belong.
-    """
-
-    job: str
-    table: str
-    published: tuple[Published, ...] = ()
-    pending: Move | None = None
-
-    @property
-    def last(self) -> Published | None:
-        return self.published[-1] if self.published else None
-
-    def record(self, sequence: int) -> Published | None:
-        """The record of a sequence, where it is still kept."""
-        return next((p for p in self.published if p.sequence == sequence), None)
-
-    def then(self, published: Published, move: Move) -> Entry:
-        """The ledger after one more commit."""
-        kept = (*self.published, published)[-_KEPT:]
-        return self.model_copy(update={"published": kept, "pending": move})
+_TRIES = 20
+# A move is a request or two to an object store, or a flush to a disk that serves many at once.
+_MOVERS = 16
 
 
 class Ledger:
-    """The ledgers of one folder.
+    """The ledger of one folder.
 
     Args:
-        folder: the folder; it need not exist yet.
+        store: where the folder is.
+        name: its path below the store's root; "" is the root. It need not exist yet.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._ledgers = folder / AREA / "ledger"
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
+        self._folder = f"{name}/" if name else ""
+        self._pages = f"{self._folder}{AREA}/ledger/"
 
-    def read(self, job: str, table: str) -> Entry:
-        """The ledger of (job, table), an empty one if there is none."""
-        path = self._path(job, table)
-        try:
-            return _parsed(path.read_bytes(), path)
-        except (FileNotFoundError, NotADirectoryError):
-            return Entry(job=job, table=table)
+    def read(self, job: str, table: str) -> tuple[Page, str]:
+        """The page of (job, table), an empty one if there is none, and its etag to commit by. What
+        it had pending is finished.
+        """
+        for _ in range(_TRIES):
+            page, etag = self._page(job, table)
+            if page.pending is None:
+                return page, etag
+            self.finish(page, etag)
+        raise self._busy()
+
+    def settled(self, job: str, table: str) -> tuple[Page, str]:
+        """The same, once what all others had pending is finished too."""
+        for name, text in self.texts().items():
+            page = self._parsed(text, name)
+            if page.pending:
+                self.read(page.job, page.table)
+        return self.read(job, table)
 
     def texts(self) -> dict[str, bytes]:
-        """The text of every ledger by its file's name; it changes with every commit and move."""
-        try:
-            paths = sorted(self._ledgers.iterdir())
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
-        return {p.name: p.read_bytes() for p in paths if p.suffix == ".json"}
+        """The text of every page by its name; it changes with every commit and move."""
+        names = [e.key.removeprefix(self._pages) for e in self._store.list(self._pages)]
+        found = [(name, self._text(name)) for name in names if name.endswith(".json")]
+        return {name: text[0] for name, text in found if text}
 
     def moves(self, texts: dict[str, bytes]) -> list[Move]:
-        """The moves that are not finished, of ledgers as `texts` gave them."""
-        entries = [_parsed(text, self._ledgers / name) for name, text in texts.items()]
-        return [entry.pending for entry in entries if entry.pending]
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keeps other writers of the folder out, and finishes what a dead one left.
-
-        The operating system lets the lock go when its process ends, however it ends.
-        """
-        make_folder(self._ledgers)
-        with disk.locked(self.folder / AREA / "lock"):
-            for name, text in self.texts().items():
-                entry = _parsed(text, self._ledgers / name)
-                if entry.pending:
-                    self.finish(entry)
-            yield
+        """The moves that are not finished, of pages as `texts` gave them."""
+        pages = [self._parsed(text, name) for name, text in texts.items()]
+        return [page.pending for page in pages if page.pending]
 
     def probe(self) -> None:
-        """Tries whether the folder can be written to. Only while locked."""
-        aside = self._ledgers / f".{secrets.token_hex(8)}.tmp"
-        try:
-            aside.write_bytes(b"probe")
-        finally:
-            aside.unlink(missing_ok=True)
+        """Tries whether the folder may be written to; leaves nothing behind."""
+        key = f"{self._folder}{AREA}/probe-{secrets.token_hex(8)}"
+        self._store.put(key, b"probe")
+        self._store.remove([key])
 
-    def commit(self, entry: Entry) -> None:
-        """Replaces a ledger in one step that survives a power cut. Only while locked."""
-        text = json.dumps(entry.to_json(), indent=1)
-        disk.replace(self._path(entry.job, entry.table), text.encode())
+    def commit(self, page: Page, etag: str) -> str:
+        """Replaces a page in one step.
 
-    def finish(self, entry: Entry) -> None:
-        """Moves the files of a commit to their places. Only while locked."""
-        move = entry.pending or Move()
-        for staged, name in move.add.items():
-            with suppress(FileNotFoundError):  # It was moved before its mover died.
-                (self.folder / staged).rename(self.folder / name)
-        flush_folder(self.folder)
-        for name in move.remove:
-            (self.folder / name).unlink(missing_ok=True)
-        flush_folder(self.folder)
-        self.commit(entry.model_copy(update={"pending": None}))
+        Args:
+            page: the page.
+            etag: that of the page that this one follows from.
 
-    def staging(self, job: str, table: str, sequence: int) -> Path:
-        """Where the parts of a sequence wait."""
-        return self.folder / AREA / "staging" / key_of(job, table) / f"{sequence:012}"
+        Returns:
+            Its own etag.
+
+        Raises:
+            ConflictError: somebody else has changed the page since (`etag-changed`).
+        """
+        text = json.dumps(page.to_json(), indent=1).encode()
+        name = f"{key_of(page.job, page.table)}.json"
+        return self._store.put(self._pages + name, text, etag).etag
+
+    def finish(self, page: Page, etag: str) -> None:
+        """Carries out what a page has pending; nothing if somebody did, or does it meanwhile."""
+        if page.pending is None:
+            return
+        move = page.pending
+        with ThreadPoolExecutor(min(_MOVERS, len(move.add)) or 1) as pool:
+            done = [
+                pool.submit(self._store.move, self._folder + staged, self._folder + name)
+                for staged, name in move.add.items()
+            ]
+            for each in done:
+                each.result()
+        # Who slept since and goes on after others must not remove what has come since by a name.
+        if move.remove and self._page(page.job, page.table)[1] != etag:
+            return
+        self._store.remove(self._folder + name for name in move.remove)
+        with suppress(ConflictError):  # Somebody else has finished it.
+            self.commit(page.model_copy(update={"pending": None}), etag)
+
+    def staging(self, job: str, table: str, sequence: int) -> str:
+        """The path below the folder where the parts of a sequence wait; ends in a slash."""
+        return f"{AREA}/staging/{key_of(job, table)}/{sequence:012}/"
+
+    def waiting(self, job: str, table: str, sequence: int) -> Iterator[Entry]:
+        """What waits there, by its path below."""
+        folder = self._folder + self.staging(job, table, sequence)
+        for entry in self._store.list(folder):
+            yield entry._replace(key=entry.key.removeprefix(folder))
 
     def clean(self, job: str, table: str, sequence: int) -> None:
-        """Removes the staging of (job, table) up to a sequence, and torn ledger writes."""
-        if not (self.folder / AREA).is_dir():
-            return
-        with self.locked():
-            for torn in self._ledgers.glob(".*.tmp"):
-                torn.unlink(missing_ok=True)
-            last = self.staging(job, table, sequence)
-            for waiting in last.parent.iterdir() if last.parent.is_dir() else ():
-                if waiting.name <= last.name:
-                    shutil.rmtree(waiting)
+        """Removes the staging of (job, table) up to a sequence."""
+        for _ in range(_TRIES):
+            page, etag = self.read(job, table)
+            last = page.last.sequence if page.last else 0
+            over, still = self._left(job, table, last, sequence)
+            self._store.remove(self._folder + path for path in over)
+            if not still:
+                return
+            page = page.model_copy(update={"pending": Move(remove=still)})
+            with suppress(ConflictError):  # Perhaps it was published just now: look again.
+                self.finish(page, self.commit(page, etag))
+                return
+        raise self._busy()
 
-    def _path(self, job: str, table: str) -> Path:
-        return self._ledgers / f"{key_of(job, table)}.json"
+    def _left(
+        self, job: str, table: str, last: int, sequence: int
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What waits of the sequences up to `last`, which no commit will ask for any more, and up
+        to `sequence`, which one may.
+        """
+        over, still = list[str](), list[str]()
+        folder = f"{AREA}/staging/{key_of(job, table)}/"
+        for entry in self._store.list(self._folder + folder):
+            path = entry.key.removeprefix(self._folder)
+            number = path.removeprefix(folder).partition("/")[0]
+            if number <= f"{last:012}":
+                over.append(path)
+            elif number <= f"{sequence:012}":
+                still.append(path)
+        return tuple(over), tuple(still)
 
+    def _page(self, job: str, table: str) -> tuple[Page, str]:
+        name = f"{key_of(job, table)}.json"
+        found = self._text(name)
+        if found is None:
+            return Page(job=job, table=table), NOTHING
+        return self._parsed(found[0], name), found[1]
 
-def key_of(job: str, table: str) -> str:
-    """A file name that stands for (job, table) alone."""
-    return hashlib.sha256(json.dumps([job, table]).encode()).hexdigest()[:20]
+    def _text(self, name: str) -> tuple[bytes, str] | None:
+        """The text of a page and its etag; None if there is none."""
+        for _ in range(_TRIES):
+            entry = self._store.stat(self._pages + name)
+            if entry is None:
+                return None
+            try:
+                return self._store.read(entry, 0, entry.size), entry.etag
+            except TransientError as e:
+                if e.code not in ("file-changed", "file-moved"):
+                    raise
+        raise self._busy()
 
+    def _parsed(self, text: bytes, name: str) -> Page:
+        try:
+            return Page.model_validate_json(text)
+        except ValidationError as e:
+            raise TerminalError(
+                "the ledger of the folder is damaged",
+                fix="Restore the file from a backup; without it, what was published is not known",
+                code="ledger-damaged",
+                file=f"{self._store.label}/{self._pages}{name}",
+            ) from e
 
-def make_folder(path: Path) -> None:
-    """Makes a folder and those above it, so that they survive a power cut."""
-    if path.is_dir():
-        return
-    if path.is_file():
-        raise NotADirectoryError(errno.ENOTDIR, "a file lies where a folder should be", str(path))
-    make_folder(path.parent)
-    path.mkdir(exist_ok=True)
-    flush_folder(path.parent)
-
-
-def flush_file(path: Path) -> None:
-    """Makes a file's bytes survive a power cut."""
-    file = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
-
-
-def _parsed(text: bytes, path: Path) -> Entry:
-    try:
-        return Entry.model_validate_json(text)
-    except ValidationError as e:
-        raise TerminalError(
-            "the ledger of the folder is damaged",
-            fix="Restore the file from a backup; without it, what was published is not known",
-            code="ledger-damaged",
-            file=str(path),
-        ) from e
+    def _busy(self) -> TransientError:
+        return TransientError(
+            "others write to the folder all the time", code="folder-busy", file=self._pages
+        )
