@@ -25,7 +25,7 @@ MAKEFLAGS += --no-print-directory
 ifndef PARALLEL
 .NOTPARALLEL:
 endif
-.PHONY: help demo setup installed test test-mssql lint bench crash clean need-python need-node
+.PHONY: help demo setup installed test test-mssql matrix lint bench crash clean need-python need-node
 .PHONY: need-mssql need-odbc
 
 help: ## list the targets
@@ -43,8 +43,11 @@ installed: $(DEV) $(AZURITE) $(LOCALSTACK)
 test: setup lint ## lint, then all tests
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-test-mssql: need-mssql $(DEV) ## tests on a live SQL Server: COPYJOB_TEST_MSSQL names it
+test-mssql: need-mssql need-node $(DEV) $(AZURITE) ## tests on a live SQL Server: COPYJOB_TEST_MSSQL names it
 	@$(BIN)/python -m pytest tests/mssql -n $(WORKERS) --dist worksteal
+
+matrix: setup ## copy from every system to every other, in every mode, and compare
+	@$(BIN)/python -m tests.matrix $(if $(ONLY),--only $(ONLY))
 
 lint: $(DEV) ## ruff and mypy (strict)
 	@$(BIN)/ruff check --quiet .

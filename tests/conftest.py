@@ -25,9 +25,12 @@ _session = pytest.StashKey[ExitStack]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let golden files be written."""
+    """Let golden files be written, and crash tests take their time."""
     parser.addoption(
         "--update-golden", action="store_true", help="write the golden files anew (tests/golden)"
+    )
+    parser.addoption(
+        "--every-point", action="store_true", help="kill runs between stores at every point"
     )
 
 

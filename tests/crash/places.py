@@ -23,17 +23,21 @@ from deltalake import DeltaTable, write_deltalake
 
 from copy_core.connectors import memory
 from copy_core.connectors.options import (
+    AzureStorageOptions,
     Connection,
     DeltaOptions,
+    FileOptions,
     LocalOptions,
     MemoryOptions,
     MssqlOptions,
+    S3Options,
     SqliteOptions,
 )
 from copy_core.connectors.registry import open_source
 from copy_core.model import Slice
 
 if TYPE_CHECKING:
+    from tests.crash.store_places import StoredFiles
     from tests.mssql.places import MssqlTable
 
 Row = tuple[int, int | None, int]
@@ -134,11 +138,17 @@ class Files:
 
 
 # What needs a live server is imported where one is at hand.
-Source: TypeAlias = "SqliteTable | DeltaLake | Files | MssqlTable"
+Source: TypeAlias = "SqliteTable | DeltaLake | Files | StoredFiles | MssqlTable"
 
 
 def source(kind: str, folder: Path) -> Source:
-    """A source with the empty table `t`: sqlite, delta, parquet, csv, jsonl, or mssql:DATABASE."""
+    """A source with the empty table `t`: sqlite, delta, parquet, csv, jsonl, mssql:DATABASE, or
+    the text of a `store_places.Kind`.
+    """
+    if "|" in kind:
+        from tests.crash.store_places import Kind, StoredFiles
+
+        return StoredFiles(Kind.of(kind))
     if kind.startswith("mssql:"):
         from tests.mssql.places import MssqlTable
 
@@ -150,10 +160,14 @@ def source(kind: str, folder: Path) -> Source:
 
 def destination(kind: str, folder: Path) -> Connection:
     """A place to copy to, of the same kinds."""
-    if kind.startswith("mssql:"):
-        from tests.mssql.places import options
+    if "|" in kind:
+        from tests.crash.store_places import Kind, options
 
-        return options(kind.removeprefix("mssql:"))
+        return options(Kind.of(kind))
+    if kind.startswith("mssql:"):
+        from tests.mssql.places import options as mssql_options
+
+        return mssql_options(kind.removeprefix("mssql:"))
     if kind == "sqlite":
         return SqliteOptions(type="sqlite", path=str(folder / "target.db"))
     if kind == "delta":
@@ -179,9 +193,9 @@ def rows(connection: Connection) -> list[Row]:
         case DeltaOptions(root=root):
             if DeltaTable.is_deltatable(f"{root}/{TABLE}"):
                 found = _tuples(DeltaTable(f"{root}/{TABLE}").to_pyarrow_table())
-        case LocalOptions():
+        case FileOptions():
             # While files move, only readers of the ledger are promised the old rows or the new.
-            if not Path(connection.root).is_dir():
+            if isinstance(connection, LocalOptions) and not Path(connection.root).is_dir():
                 return []
             with open_source(connection) as reader:
                 if TABLE in reader.objects():
@@ -221,12 +235,18 @@ def waiting(connection: Connection) -> list[str]:
         case LocalOptions(root=root):
             area = Path(root, TABLE, "_copyjob")
             return sorted(str(p.relative_to(area)) for p in area.rglob("*") if _left(p))
+        case S3Options() | AzureStorageOptions():
+            from tests.crash.store_places import waiting as store_waiting
+
+            return store_waiting(connection)
         case MemoryOptions(name=name):
             return sorted(map(str, memory.store(name).staged))
         case MssqlOptions(database=name):
             from tests.mssql.places import waiting as mssql_waiting
 
             return mssql_waiting(name)
+        case _:
+            raise AssertionError(f"nobody copies to {connection.type} here")
 
 
 def _left(path: Path) -> bool:

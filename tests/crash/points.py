@@ -1,7 +1,8 @@
 """Points of a run at which something may happen: before and after every call that leaves it.
 
 `Watched` stands between the steps and a state store, a source or a destination. It passes every
-call on, and reaches a point before it, after it, and at every batch of rows that goes through.
+call on, and reaches a point before it, after it, and at every batch of rows that goes through; of
+files that are copied as they are, at every call of the stores that they lie in.
 Production code knows nothing of it: it is put in place of what the registry opens.
 """
 
@@ -67,6 +68,9 @@ class Watched:
     def __init__(self, role: str, inner: Any, points: Points) -> None:
         self._role, self._inner, self._points = role, inner, points
 
+    # Who asks what it is sees through it.
+    __class__ = property(lambda self: type(self._inner))
+
     def __enter__(self) -> Watched:
         self._inner.__enter__()
         return self
@@ -76,6 +80,8 @@ class Watched:
 
     def __getattr__(self, name: str) -> Any:
         member = getattr(self._inner, name)
+        if name == "store":
+            return Watched(f"{self._role}.store", member, self._points)
         if not callable(member):
             return member
         point = f"{self._role}.{name}"
@@ -86,7 +92,7 @@ class Watched:
                 *first, batches = args
                 args = (*first, self._stream(f"batch to {point}", batches))
             answer = member(*args, **named)
-            if name == "read":
+            if name == "read" and self._role == "source":
                 return self._stream(f"batch from {point}", answer)
             self._points.reach(f"after {point}")
             return answer

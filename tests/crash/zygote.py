@@ -21,7 +21,9 @@ from tests.crash import child
 from tests.servers import die_with_parent
 
 _NEEDED = (
-    "adbc_driver_sqlite.dbapi copy_core.connectors.delta copy_core.connectors.files.local"
+    "adbc_driver_sqlite.dbapi copy_core.connectors.delta copy_core.connectors.files.connector"
+    " copy_core.connectors.files.destination copy_core.connectors.files.source"
+    " copy_core.connectors.files.stores.local"
     " copy_core.connectors.sql.sqlite pyarrow.compute pyarrow.csv pyarrow.dataset pyarrow.json"
     " pyarrow.parquet"
 )

@@ -1,0 +1,1 @@
+"""Every source copied to every destination in every mode, for real, and compared."""
