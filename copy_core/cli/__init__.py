@@ -31,8 +31,8 @@ _VERSION = f"copyjob {copy_core.__version__}"
 def main(context: click.Context) -> None:
     """Copy tables between databases, lakes and files, fully or by what changed, each row once.
 
-    Exit codes: 0 all is well, 1 a table failed, 2 the job file or the command must be changed,
-    3 another run holds the job, 130 stopped.
+    Exit codes: 0 all is well, 1 a table or check failed, 2 the job file or the command must be
+    changed, 3 another run holds the job, 130 stopped.
     """
     context.color = colour()
     for stream in (sys.stdout, sys.stderr):
@@ -161,6 +161,34 @@ def reset(
                 raise click.UsageError("Nobody is there to be asked: add --yes.")
             click.confirm("Reset?", abort=True)
         return remembered.reset(it, tables, truncate=truncate)
+
+
+@main.command()
+@click.argument("connection")
+@click.argument("jobfile", required=False, type=click.Path(path_type=Path))
+@click.option("--connections", metavar="FILE", type=click.Path(path_type=Path),
+              help="A file with connections.  [default: connections.yaml beside the job file, or"
+              " here]")  # fmt: skip
+@click.option("--table", metavar="T", help="Look at this table; else at the job's first, or at"
+              " the first that is there.")  # fmt: skip
+@click.option("--write", is_flag=True, help="Write too: a table of its own, which is removed.")
+@guarded
+def doctor(
+    connection: str,
+    jobfile: Path | None,
+    *,
+    connections: Path | None,
+    table: str | None,
+    write: bool,
+) -> int:
+    """Try a connection, and tell what works.
+
+    With a job file, as that job uses the connection; without one, a connection of the file
+    connections.yaml here, in every way.
+    """
+    from copy_core.cli.doctor import doctor as tried
+
+    return tried(connection, jobfile, connections, table, write=write)
 
 
 @main.command()

@@ -1,0 +1,1 @@
+"""Tries a connection as a copy would use it, check by check."""
