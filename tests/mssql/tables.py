@@ -35,7 +35,7 @@ DECLARED = {
 }
 _BACK = {
     **{sql: name for name, sql in DECLARED.items() if name not in ("int8", "uint16", "uint32")},
-    "nvarchar": "string",
+    **dict.fromkeys(("nvarchar", "varchar"), "string"),
     "varbinary": "binary",
     "date": "date",
 }

@@ -152,7 +152,7 @@ CAUSES = (
         "the snapshot that was read is no longer good: {said}",
         "If it goes on, run the job when the table's definition is not changed",
         numbers="601 2021 2816 3947 3948 3950 3957 3958 3959 3960 3961 3966 13535 41301 41302 "
-        "41305 41325 41839",
+        "41305 41325 41839 24556 24706",
         words=r"snapshot isolation transaction aborted|could not serialize access"
         r"|modified by a ddl statement|versioned row was not found|accessing version store"
         r"|due to data movement",

@@ -155,8 +155,10 @@ class Database:
         # What a batch has set before it broke off, such as IDENTITY_INSERT, no rollback takes back.
         self._strange = True
         try:
-            # The server has rolled back by itself after most errors.
-            self.run(f"IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION; {_USUAL_LEVEL}")
+            # The server has rolled back by itself after most errors. One by one: not every server
+            # changes the level in a batch that began within a transaction.
+            self.run("IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION")
+            self.run(_USUAL_LEVEL)
         except CopyJobError as e:
             # Without its connection the server rolls back; nothing can be committed later.
             error.add_note(f"The transaction could not be rolled back: {e}")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from copy_core.connectors.sql.mssql.catalog import Table
     from copy_core.model import Target
 
+    Creates = Callable[[pa.Field, Target], TableColumn]
+
 KEY_COLLATION = "Latin1_General_100_BIN2"
 """The collation of text in the key of a created table. Systems that rows come from tell upper and
 lower case apart, and an upsert by a collation that does not would merge their rows."""
@@ -88,13 +90,24 @@ def places(columns: Iterable[str]) -> dict[str, str]:
     return {column: place(number) for number, column in enumerate(columns)}
 
 
-def arrange(target: Target, table: Table | None, collation: str) -> Layout:
+def created(field: pa.Field, target: Target) -> TableColumn:
+    """A column that is yet to be created."""
+    key = is_key(field, target)
+    of = declare(field.type, target.lengths.get(field.name), key=key)
+    collation = KEY_COLLATION if key and pa.types.is_string(field.type) else ""
+    return TableColumn(field.name, of, collation=collation)
+
+
+def arrange(
+    target: Target, table: Table | None, collation: str, created: Creates = created
+) -> Layout:
     """Holds what arrives against the table.
 
     Args:
         target: what arrives.
         table: the destination table as it is now; None when there is none.
         collation: the database's.
+        created: the column that is created for a field; a service may have types of its own.
 
     Raises:
         ConfigError: the rows cannot be written there.
@@ -106,7 +119,7 @@ def arrange(target: Target, table: Table | None, collation: str) -> Layout:
     spelled = told_apart(incoming.names, fold)
     if table is None:
         fields = [f.with_type(stored(f.type)) for f in incoming]
-        return Layout(pa.schema(fields), (), tuple(_created(f, target) for f in fields))
+        return Layout(pa.schema(fields), (), tuple(created(f, target) for f in fields))
     columns = {spelled[fold(c.name)]: c for c in table.columns if fold(c.name) in spelled}
     _check_writable(table, columns.values())
     existing = []
@@ -122,12 +135,12 @@ def arrange(target: Target, table: Table | None, collation: str) -> Layout:
     added = [f.with_type(stored(f.type)) for f in added]
     fields = [*(f for f in schema if f.name in columns), *added]
     staged = [replace(columns[f.name], name=f.name) for f in fields if f.name in columns]
-    staged += [_created(f, target) for f in added]
+    staged += [created(f, target) for f in added]
     if target.order_by in filled:
         # The server fills this column, but what it was at the source orders the rows of a key.
         order = incoming.field(target.order_by)
         fields.append(order.with_type(stored(order.type)))
-        staged.append(_created(fields[-1], target))
+        staged.append(created(fields[-1], target))
     return Layout(pa.schema(fields), tuple(added), tuple(staged))
 
 
@@ -136,10 +149,10 @@ def stored(of: pa.DataType) -> pa.DataType:
     return _STORED.get(of, of)
 
 
-def definition(field: pa.Field, target: Target) -> str:
+def definition(field: pa.Field, target: Target, created: Creates = created) -> str:
     """A column of a created table: its name, type, collation and nullability."""
-    required = not field.nullable or _is_key(field, target)
-    column = _created(field, target)
+    required = not field.nullable or is_key(field, target)
+    column = created(field, target)
     kind = f"{column.type.text}{_collate(column)}"
     return f"{quote(column.name)} {kind} {'NOT NULL' if required else 'NULL'}"
 
@@ -216,13 +229,6 @@ def _collate(column: TableColumn) -> str:
     return f" COLLATE {column.collation}" if column.collation else ""
 
 
-def _created(field: pa.Field, target: Target) -> TableColumn:
-    """A column that is yet to be created."""
-    key = _is_key(field, target)
-    of = declare(field.type, target.lengths.get(field.name), key=key)
-    collation = KEY_COLLATION if key and pa.types.is_string(field.type) else ""
-    return TableColumn(field.name, of, collation=collation)
-
-
-def _is_key(field: pa.Field, target: Target) -> bool:
+def is_key(field: pa.Field, target: Target) -> bool:
+    """Whether an upsert tells rows apart by the column."""
     return target.write == "upsert" and field.name in target.keys

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from copy_core.connectors.sql.mssql import lock
 from copy_core.connectors.sql.mssql.catalog import OWN
 from copy_core.connectors.sql.mssql.names import ObjectName
+from copy_core.errors import ConflictError
 from copy_core.model import Published
 from copy_core.watermark import Watermark
 
@@ -82,23 +83,42 @@ class Ledger:
         source: the table's name in the job.
         table: the destination table as the database spells it, so that all spellings of its name
             share one history.
+        ledger: where the history is kept; by default in the one ledger of the table's schema.
     """
 
-    def __init__(self, db: Database, job: str, source: str, table: ObjectName) -> None:
+    def __init__(
+        self,
+        db: Database,
+        job: str,
+        source: str,
+        table: ObjectName,
+        ledger: ObjectName | None = None,
+    ) -> None:
         self._db = db
-        self._ledger = ledger_of(table.schema)
+        self._ledger = ledger or ledger_of(table.schema)
         self._names = (job, source, table.text)
         self._key = hashlib.sha256("\0".join(self._names).encode()).digest()
 
     def newest(self) -> Published | None:
         """The newest record; None when there is none, or no ledger."""
-        if not _exists(self._db, self._ledger):
+        if not exists(self._db, self._ledger):
             return None
         return _published(self._db.rows(newest(self._ledger), (self._key,)))
 
-    def reached(self, sequence: int) -> Published | None:
-        """The record of `sequence`, or else of the next above it; None when there is neither."""
-        return _published(self._db.rows(reached(self._ledger), (self._key, sequence)))
+    def known(self, sequence: int) -> Published | None:
+        """The record of a sequence; None when that is yet to come.
+
+        Raises:
+            ConflictError: the ledger is beyond it, and has no record of it.
+        """
+        found = _published(self._db.rows(reached(self._ledger), (self._key, sequence)))
+        if found is None or found.sequence == sequence:
+            return found
+        raise ConflictError(
+            f"the destination is at sequence {found.sequence} already, beyond {sequence}",
+            fix="Reset the table, or look for another copy of this job that writes to it",
+            code="ledger-ahead",
+        )
 
     def forget(self) -> None:
         """Removes the whole history."""
@@ -114,15 +134,15 @@ class Ledger:
 def ensure(db: Database, schema: str) -> None:
     """Creates the ledger of a schema where it has none."""
     ledger = ledger_of(schema)
-    if _exists(db, ledger):
+    if exists(db, ledger):
         return
     with db.transaction():
         lock.take(db, ledger)
-        if not _exists(db, ledger):
+        if not exists(db, ledger):
             db.run(create(ledger))
 
 
-def _exists(db: Database, ledger: ObjectName) -> bool:
+def exists(db: Database, ledger: ObjectName) -> bool:
     return db.value("SELECT OBJECT_ID(?, N'U')", (ledger.quoted,)) is not None
 
 

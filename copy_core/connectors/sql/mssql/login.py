@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import socket
 import struct
-from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
+from copy_core.connectors import entra
 from copy_core.connectors.sql.mssql.connect import (
     direct_string,
     driver,
@@ -17,16 +17,16 @@ from copy_core.connectors.sql.mssql.connect import (
 from copy_core.connectors.sql.mssql.faults import FAILURES, at_login
 from copy_core.connectors.sql.mssql.trust import trust
 from copy_core.errors import ConfigError, TransientError
-from copy_core.secrets import remember
 
 if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+
     from copy_core.connectors.options import MssqlOptions
 
 LOGIN_SECONDS = 30
 """How long a server may take to let us in."""
-SESSION = "SET XACT_ABORT ON; SET LOCK_TIMEOUT 120000"
-"""What every connection begins with: an error undoes its whole transaction, and who waits two
-minutes for a lock is told so, which is tried again."""
+_SESSION = "SET XACT_ABORT ON"
+_LOCK_TIMEOUT = "; SET LOCK_TIMEOUT 120000"
 
 # SQL_COPT_SS_ACCESS_TOKEN of the Microsoft driver.
 _ACCESS_TOKEN = 1256
@@ -41,11 +41,6 @@ _KNOCK_SECONDS = 5
 # Servers whose last login from this process worked. They are not knocked at again: each knock is a
 # line in the log of some servers.
 _answered: set[str] = set()
-
-
-class _Credential(Protocol):
-    def get_token(self, *scopes: str) -> Any:
-        """An object whose `token` is text."""
 
 
 def odbc(options: MssqlOptions) -> pyodbc.Connection:
@@ -71,7 +66,7 @@ def odbc(options: MssqlOptions) -> pyodbc.Connection:
         )
         # Else the driver turns varchar into the character set of this process, which may be ASCII.
         connection.setdecoding(pyodbc.SQL_CHAR, encoding="utf-16-le", ctype=pyodbc.SQL_WCHAR)
-        connection.execute(SESSION).close()
+        connection.execute(session(options)).close()
     except FAILURES as e:
         _answered.discard(options.server)
         raise at_login(e, options) from e
@@ -81,7 +76,7 @@ def odbc(options: MssqlOptions) -> pyodbc.Connection:
 
 def direct(options: MssqlOptions) -> mssql_python.Connection:
     """Opens a connection of mssql-python, likewise. Its bulk copy opens another one by itself,
-    and then asks the connection for a new token; `SESSION` does not reach that one.
+    and then asks the connection for a new token; `session` does not reach that one.
 
     Args:
         options: the connection, secrets resolved.
@@ -98,12 +93,20 @@ def direct(options: MssqlOptions) -> mssql_python.Connection:
             timeout=LOGIN_SECONDS,
             token_provider=_Tokens(options) if _credential_of(options) else None,
         )
-        connection.execute(SESSION).close()
+        connection.execute(session(options)).close()
     except FAILURES as e:
         _answered.discard(options.server)
         raise at_login(e, options) from e
     _answered.add(options.server)
     return connection
+
+
+def session(options: MssqlOptions) -> str:
+    """What every connection begins with: an error undoes its whole transaction, and who waits two
+    minutes for a lock is told so, which is tried again. A Warehouse of Fabric has no such time-out
+    (https://learn.microsoft.com/sql/t-sql/statements/set-lock-timeout-transact-sql).
+    """
+    return _SESSION if ".datawarehouse." in options.server.lower() else _SESSION + _LOCK_TIMEOUT
 
 
 def token(options: MssqlOptions) -> str | None:
@@ -117,26 +120,9 @@ def token(options: MssqlOptions) -> str | None:
     credential = _credential_of(options)
     if credential is None:
         return None
-    from azure.core.exceptions import AzureError, ClientAuthenticationError
-
     host = options.server.removeprefix("tcp:").partition(",")[0].lower()
     audience = next((a for end, a in _AUDIENCES.items() if host.endswith(end)), _AUDIENCE)
-    try:
-        given = str(credential.get_token(audience).token)
-    except ClientAuthenticationError as e:
-        raise ConfigError(
-            f"Entra ID gives no token: {str(e.message).partition(chr(10))[0]}",
-            fix="Check the identity that `auth` names, or sign in with `az login`",
-            code="login-failed",
-        ) from e
-    except AzureError as e:
-        raise TransientError(
-            f"Entra ID does not answer: {str(e.message).partition(chr(10))[0]}",
-            fix="If it goes on, check the network",
-            code="unreachable",
-        ) from e
-    remember(given)
-    return given
+    return entra.token(credential, audience)
 
 
 def packed(token: str) -> bytes:
@@ -160,26 +146,11 @@ class _Tokens:
         return _Given(token(self._options) or "")
 
 
-def _credential_of(options: MssqlOptions) -> _Credential | None:
-    if options.sign_in in ("sql", "kerberos"):
+def _credential_of(options: MssqlOptions) -> TokenCredential | None:
+    sign_in = options.sign_in
+    if sign_in in ("sql", "kerberos"):
         return None
-    return _credential(options.sign_in, options.client_id, options.tenant_id, options.client_secret)
-
-
-@cache
-def _credential(
-    sign_in: str, client_id: str | None, tenant_id: str | None, client_secret: str | None
-) -> _Credential:
-    from azure import identity
-
-    if sign_in == "managed_identity":
-        return identity.ManagedIdentityCredential(client_id=client_id)
-    if sign_in == "service_principal":
-        # The options hold all three, or they would not be.
-        return identity.ClientSecretCredential(
-            tenant_id or "", client_id or "", client_secret or ""
-        )
-    return identity.DefaultAzureCredential(managed_identity_client_id=client_id)
+    return entra.identity(sign_in, options.client_id, options.tenant_id, options.client_secret)
 
 
 def _ready(options: MssqlOptions) -> None:

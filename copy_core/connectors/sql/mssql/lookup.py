@@ -11,6 +11,8 @@ from copy_core.connectors.sql.mssql.names import ObjectName, parse
 from copy_core.errors import ConfigError, CopyJobError, TransientError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from copy_core.connectors.sql.mssql.db import Database
     from copy_core.connectors.sql.mssql.table import Table
     from copy_core.model import Slice
@@ -31,13 +33,20 @@ def look(db: Database, name: str, query: str) -> Table:
         return catalog.find_query(db, name, query, db.options.seventh_digit)
     table = catalog.find_table(db, _name(db, name), db.options.seventh_digit)
     if table is None or table.name.table.startswith(catalog.OWN):
-        raise ConfigError(
-            f"there is no table {name}",
-            fix=near(name, catalog.table_names(db)),
-            code="table-missing",
-            table=name,
-        )
+        raise absent(name, catalog.table_names(db))
     return table
+
+
+def absent(name: str, known: Sequence[str]) -> ConfigError:
+    """The error for a table that is not there.
+
+    Args:
+        name: its name as people write it.
+        known: the names of those that are.
+    """
+    return ConfigError(
+        f"there is no table {name}", fix=near(name, known), code="table-missing", table=name
+    )
 
 
 def glance(db: Database, part: Slice) -> Table:

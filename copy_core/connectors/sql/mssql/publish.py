@@ -17,7 +17,7 @@ from copy_core.connectors.sql.mssql import (
 from copy_core.connectors.sql.mssql.filling import Filling, same_count
 from copy_core.connectors.sql.mssql.layout import arrange
 from copy_core.connectors.sql.mssql.ledger import Ledger
-from copy_core.errors import ConflictError, CopyJobError, TerminalError
+from copy_core.errors import CopyJobError, TerminalError
 
 if TYPE_CHECKING:
     from copy_core.connectors.sql.mssql.catalog import Table
@@ -42,8 +42,10 @@ def _publish(db: Database, commit: Commit) -> Published:
     with db.transaction():
         lock.take(db, name)
         table = catalog.find_table(db, name, db.options.seventh_digit)
-        if table and (done := _known(Ledger(db, target.job, target.table, table.name), target)):
-            return done
+        if table:
+            book = Ledger(db, target.job, target.table, table.name)
+            if done := book.known(target.sequence):
+                return done
         staged = staging.find(db, target, name.schema, commit.staged)
         if target.pre_copy_sql:
             _run(db, name, "pre_copy_sql", target.pre_copy_sql)
@@ -64,18 +66,6 @@ def _publish(db: Database, commit: Commit) -> Published:
         # After the record: a statement that ends the transaction ends it with both.
         _run(db, name, "post_copy_sql", target.post_copy_sql)
     return done
-
-
-def _known(book: Ledger, target: Target) -> Published | None:
-    """The ledger's record of the target's sequence; None when that is yet to come."""
-    found = book.reached(target.sequence)
-    if found is None or found.sequence == target.sequence:
-        return found
-    raise ConflictError(
-        f"the destination is at sequence {found.sequence} already, beyond {target.sequence}",
-        fix="Reset the table, or look for another copy of this job that writes to it",
-        code="ledger-ahead",
-    )
 
 
 def _run(db: Database, name: ObjectName, setting: str, given: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -47,7 +47,11 @@ _FEWEST = 16
 
 
 def read(
-    options: MssqlOptions, part: Slice, batch_rows: int, table: Table | None = None
+    options: MssqlOptions,
+    part: Slice,
+    batch_rows: int,
+    table: Table | None = None,
+    glance: Callable[[Database, Slice], Table] = lookup.glance,
 ) -> Generator[pa.RecordBatch]:
     """Yields the rows of a part, columns as `part.columns`, in their canonical types.
 
@@ -58,10 +62,11 @@ def read(
         part: what to read.
         batch_rows: how many rows a batch has at most.
         table: what it is read from, where that is known; else it is looked at.
+        glance: looks at it.
     """
     with closing(login.direct(options)) as connection:
         db = Database(options, connection)
-        table = table or lookup.glance(db, part)
+        table = table or glance(db, part)
         try:
             yield from _Reader(db, connection, table).rows(part, batch_rows)
         except CopyJobError as e:

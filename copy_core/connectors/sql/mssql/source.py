@@ -125,7 +125,7 @@ class MssqlSource(Source):
             # One by one: not every server takes the second where it has run the first just before.
             self._db.run("IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION")
             self._db.run("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        found = lookup.look(self._db, name, query)
+        found = self._look(name, query)
         if any(c.type.name == "rowversion" for c in found.columns):
             self._tells_floor = newest.tells_floor(self._db)
         if lookup.snapshot(self._db, found):
@@ -133,6 +133,10 @@ class MssqlSource(Source):
             self._viewing = True
         self._tables[name, query] = found
         return found
+
+    def _look(self, name: str, query: str) -> Table:
+        """Looks at a table, view or query, as `lookup.look`."""
+        return lookup.look(self._db, name, query)
 
     def _remarks(self, columns: Sequence[TableColumn]) -> Iterator[str]:
         server = self._db.server

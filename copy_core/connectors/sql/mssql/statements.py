@@ -96,6 +96,7 @@ def insert(
     alone: bool = False,
     identity: bool = False,
     condition: str = "",
+    plain: bool = False,
 ) -> str:
     """Adds staged rows to a table. Result: how many.
 
@@ -106,6 +107,8 @@ def insert(
         alone: lock the whole table, which the server then fills with the least logging.
         identity: one of the columns is the table's identity.
         condition: which rows; all when empty.
+        plain: without the SELECT of how many, for a service that has no ROWCOUNT_BIG: the driver's
+            count will do where there are no triggers.
     """
     hint = " WITH (TABLOCK)" if alone else ""
     statement = (
@@ -117,7 +120,7 @@ def insert(
     if identity:
         switch = f"SET IDENTITY_INSERT {target.quoted}"
         return f"{switch} ON;\n{statement}{_COUNT};\n{switch} OFF"
-    return statement + _COUNT
+    return statement + ("" if plain else _COUNT)
 
 
 class Key(NamedTuple):
@@ -145,17 +148,25 @@ class Upsert:
         target: the destination table.
         staged: the staging tables; they have the same columns.
         keys: the key columns.
+        plain: without these locks, for a service that finds other writers by itself, and without
+            counts, as in `insert`.
     """
 
     def __init__(
-        self, target: ObjectName, staged: Sequence[ObjectName], keys: Sequence[Key]
+        self,
+        target: ObjectName,
+        staged: Sequence[ObjectName],
+        keys: Sequence[Key],
+        *,
+        plain: bool = False,
     ) -> None:
         self._target, self._staged = target, staged
         self._keys = [key.staged for key in keys]
         self._values = [key.value for key in keys]
         self._group = ", ".join(self._values)
         self._same = " AND ".join(f"t.{quote(key.own)} = {key.value}" for key in keys)
-        self._locked = f"{target.quoted} AS t WITH (UPDLOCK, HOLDLOCK)"
+        self._plain = plain
+        self._locked = f"{target.quoted} AS t{'' if plain else ' WITH (UPDLOCK, HOLDLOCK)'}"
         self._grouped = f"SELECT 1 AS n FROM {self._all(self._keys)} GROUP BY {self._group}"
 
     def _all(self, columns: Sequence[str]) -> str:
@@ -201,7 +212,8 @@ class Upsert:
         place = f"RANK() OVER (PARTITION BY {self._group} ORDER BY {quote(order_by)} DESC)"
         ranked = f"SELECT {listed}, {place} AS {_PLACE} FROM {self._all(columns)}"
         return (
-            f"SELECT {listed} INTO {into.quoted}\nFROM ({ranked}) AS r\nWHERE {_PLACE} = 1{_COUNT}"
+            f"SELECT {listed} INTO {into.quoted}\nFROM ({ranked}) AS r\nWHERE {_PLACE} = 1;\n"
+            f"SELECT COUNT_BIG(*) FROM {into.quoted}"
         )
 
     def update(self, staged: ObjectName, values: Mapping[str, str]) -> str:
@@ -216,9 +228,11 @@ class Upsert:
         if not values:
             return f"SELECT COUNT_BIG(*) FROM {joined}"
         listed = ", ".join(f"{quote(column)} = {value}" for column, value in values.items())
-        return f"UPDATE t SET {listed}\nFROM {joined}{_COUNT}"
+        return f"UPDATE t SET {listed}\nFROM {joined}{'' if self._plain else _COUNT}"
 
     def insert(self, staged: ObjectName, values: Mapping[str, str], *, identity: bool) -> str:
         """Adds the rows of new keys. Result: how many."""
         known = f"NOT EXISTS (SELECT 1 FROM {self._locked} WHERE {self._same})"
-        return insert(self._target, staged, values, identity=identity, condition=known)
+        return insert(
+            self._target, staged, values, identity=identity, condition=known, plain=self._plain
+        )

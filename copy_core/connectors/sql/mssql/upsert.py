@@ -47,6 +47,38 @@ def write(
             fix="Run the job again",
             code="key-index-missing",
         )
+    parts, superseded = settled(db, target, filling, parts)
+    work = _work(target, filling, parts)
+    values = filling.values(parts[0].columns)
+    identity = filling.identity in values
+    fixed = {filling.identity, *(key.own for key in keys_of(target, filling, parts))}
+    changes = {name: value for name, value in values.items() if name not in fixed}
+    # All changes first: a new row may take a unique value that a changed one gives up.
+    changed = [0 if ours else db.value(work.update(part.name, changes)) for part in parts]
+    for part, known in zip(parts, changed, strict=True):
+        new = (
+            statements.insert(filling.table.name, part.name, values, alone=alone, identity=identity)
+            if ours
+            else work.insert(part.name, values, identity=identity)
+        )
+        same_count(known + db.value(new), part.rows)
+    return superseded
+
+
+def settled(
+    db: Database, target: Target, filling: Filling, parts: Sequence[StagedTable]
+) -> tuple[Sequence[StagedTable], int]:
+    """The staged rows that an upsert writes, one of each key, and how many it leaves out.
+
+    Args:
+        db: the connection.
+        target: where to.
+        filling: how the table is filled.
+        parts: the staged rows; at least one table of them.
+
+    Raises:
+        TerminalError: a key is null, or nothing tells which row of it is the newest.
+    """
     arrived = sum(part.rows for part in parts)
     if len(parts) > _MOST_TABLES:
         parts = [_together(db, target, filling, parts)]
@@ -63,29 +95,16 @@ def write(
     if keys != arrived:
         parts = [_newest(db, target, filling, parts)]
         same_count(parts[0].rows, keys)
-        work = _work(target, filling, parts)
-    values = filling.values(parts[0].columns)
-    identity = filling.identity in values
-    fixed = {filling.identity, *(key.own for key in _keys(target, filling, parts))}
-    changes = {name: value for name, value in values.items() if name not in fixed}
-    # All changes first: a new row may take a unique value that a changed one gives up.
-    changed = [0 if ours else db.value(work.update(part.name, changes)) for part in parts]
-    for part, known in zip(parts, changed, strict=True):
-        new = (
-            statements.insert(filling.table.name, part.name, values, alone=alone, identity=identity)
-            if ours
-            else work.insert(part.name, values, identity=identity)
-        )
-        same_count(known + db.value(new), part.rows)
-    return arrived - keys
+    return parts, arrived - keys
 
 
-def _keys(target: Target, filling: Filling, parts: Sequence[StagedTable]) -> list[Key]:
+def keys_of(target: Target, filling: Filling, parts: Sequence[StagedTable]) -> list[Key]:
+    """The columns of the key of an upsert."""
     return [filling.key(key, parts[0].columns) for key in target.keys]
 
 
 def _work(target: Target, filling: Filling, parts: Sequence[StagedTable]) -> Upsert:
-    keys = _keys(target, filling, parts)
+    keys = keys_of(target, filling, parts)
     return Upsert(filling.table.name, [part.name for part in parts], keys)
 
 
