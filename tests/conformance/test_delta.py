@@ -23,7 +23,7 @@ from copy_core.connectors.base import (
     Source,
     SourceCapabilities,
 )
-from copy_core.connectors.options import DeltaOptions
+from copy_core.connectors.options import DeltaOptions, FabricLakehouseOptions
 from copy_core.connectors.registry import open_destination, open_source
 from copy_core.model import Staged
 from tests.conformance import kit
@@ -52,20 +52,28 @@ class Place:
         del request
         self.files: pyarrow.fs.FileSystem = pyarrow.fs.LocalFileSystem()
         self.path = str(folder / "lake")
-        self.options = DeltaOptions(type="delta", root=self.path)
+        self.storage: dict[str, str] = {}
+        self.options: DeltaOptions | FabricLakehouseOptions = DeltaOptions(
+            type="delta", root=self.path
+        )
         Path(self.path).mkdir()
 
+    def folder(self, name: str) -> str:
+        """A table's folder below the path."""
+        return name
+
     def url(self, name: str) -> str:
-        return f"{self.options.root}/{name}"
+        """Where a table is, for delta-rs."""
+        return f"{self.path}/{self.folder(name)}"
 
     def table(self, name: str) -> DeltaTable:
-        return DeltaTable(self.url(name), storage_options=self.options.storage)
+        return DeltaTable(self.url(name), storage_options=self.storage)
 
     def has(self, name: str) -> bool:
-        return DeltaTable.is_deltatable(self.url(name), storage_options=self.options.storage)
+        return DeltaTable.is_deltatable(self.url(name), storage_options=self.storage)
 
     def write(self, name: str, rows: pa.Table, mode: Any = "error") -> None:
-        write_deltalake(self.url(name), rows, mode=mode, storage_options=self.options.storage)
+        write_deltalake(self.url(name), rows, mode=mode, storage_options=self.storage)
 
     def below(self) -> Iterator[str]:
         selector = pyarrow.fs.FileSelector(self.path, recursive=True, allow_not_found=True)
@@ -113,14 +121,14 @@ class DeltaSourceRig(SourceRig):
 
     def corrupt(self, name: str) -> None:
         for file in self.lake.below():
-            if file.startswith(f"{name}/") and file.endswith(".parquet"):
+            if file.startswith(f"{self.lake.folder(name)}/") and file.endswith(".parquet"):
                 with self.lake.files.open_output_stream(f"{self.lake.path}/{file}") as stream:
                     stream.write(b"no Parquet")
 
 
 class DeltaDestinationRig(DestinationRig):
     capabilities = DestinationCapabilities(
-        modes=frozenset({"append", "upsert", "overwrite"}), counts_files=True
+        modes=frozenset({"append", "upsert", "overwrite"}), counts_files=True, partitions=True
     )
     types = WRITTEN
     odd_tables = TABLES
@@ -165,9 +173,11 @@ class Azure(Place):
         )
         self.files.create_dir(container)
         self.path = f"{container}/lake"
-        self.options = DeltaOptions(
-            type="delta", root=f"az://{self.path}", storage=server.storage_options
-        )
+        self.storage = server.storage_options
+        self.options = DeltaOptions(type="delta", root=f"az://{self.path}", storage=self.storage)
+
+    def url(self, name: str) -> str:
+        return f"az://{super().url(name)}"
 
 
 class S3(Place):
@@ -184,9 +194,13 @@ class S3(Place):
         )
         self.files.create_dir(bucket)
         self.path = f"{bucket}/lake"
+        self.storage = server.storage_options
         self.options = DeltaOptions.model_construct(  # not checked: these secrets are public
-            type="delta", root=f"s3://{self.path}", storage=server.storage_options
+            type="delta", root=f"s3://{self.path}", storage=self.storage
         )
+
+    def url(self, name: str) -> str:
+        return f"s3://{super().url(name)}"
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -16,7 +16,7 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from copy_core.connectors import parquet_layout
-from copy_core.connectors.delta import DeltaDestination, parquet
+from copy_core.connectors.delta import DeltaDestination, writing
 from copy_core.connectors.delta.faults import translate
 from copy_core.connectors.options import DeltaOptions
 from copy_core.errors import ConfigError, CopyJobError, TerminalError
@@ -55,7 +55,6 @@ def test_a_partitioned_table_is_written_by_partition(lake: Lake, write: WriteMod
     kept = {"append": [0, 1, 2, 3, 3, 4, 4, 5, 5, 6], "upsert": range(7), "overwrite": range(3, 7)}
     assert sorted(row["id"] for row in lake.rows()) == list(kept[write])
     assert lake.table().metadata().partition_columns == ["region"]
-    assert not [file for file in lake.files() if file.startswith("copyjob/")]
     rows = lake.read(["region", "id"])
     wanted = regions(numbers(7))["region"].to_pylist()
     assert all(row["region"] == wanted[row["id"]] for row in rows.to_pylist())
@@ -250,7 +249,7 @@ def test_a_root_that_cannot_be_a_folder(tmp_path: Path) -> None:
 
 
 def test_full_files_are_followed_by_others(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "_FILE_BYTES", 2000)
+    monkeypatch.setattr(writing, "_FILE_BYTES", 2000)
     monkeypatch.setattr(parquet_layout, "GROUP_ROWS", 100)
     published = lake.load(aim(numbers(1)), numbers(1000))
     assert published.files == len(lake.files()) > 2
@@ -259,7 +258,7 @@ def test_full_files_are_followed_by_others(lake: Lake, monkeypatch: pytest.Monke
 
 
 def test_an_error_while_staging_leaves_no_file(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "_FILE_BYTES", 2000)
+    monkeypatch.setattr(writing, "_FILE_BYTES", 2000)
     monkeypatch.setattr(parquet_layout, "GROUP_ROWS", 100)
     target = aim(numbers(1))
     schema = lake.to.prepare(target)

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from copy_core.connectors.delta.protocol import check_writable
+from copy_core.connectors.delta import partitions
+from copy_core.connectors.delta.protocol import check_writable, partition_columns
 from copy_core.errors import ConfigError
 from copy_core.model import Target
 from copy_core.schema import canonical_schema, reconcile, schema_from_json
@@ -27,11 +28,13 @@ class Fit(NamedTuple):
         schema: the columns to write.
         added: those that the table must get first.
         required: the table's columns that must have a value in each row.
+        by: the partition columns to sort rows by; none where delta-rs is to do that.
     """
 
     schema: pa.Schema
     added: list[pa.Field]
     required: list[str]
+    by: tuple[str, ...] = ()
 
 
 def fit(target: Target, table: DeltaTable | None) -> Fit:
@@ -43,13 +46,17 @@ def fit(target: Target, table: DeltaTable | None) -> Fit:
     incoming = schema_from_json(target.columns)
     if table is None:
         schema = storable(incoming, None)
-        return Fit(schema, [], _required(schema))
+        partitions.check(schema, target.partition_by)
+        return Fit(schema, [], _required(schema), target.partition_by)
     check_writable(table, target.object, target.write)
+    partitions.check_same(target.partition_by, table.metadata().partition_columns)
     existing = table_schema(table, target.object)
     if target.drift == "ignore":
         incoming = pa.schema([field for field in incoming if field.name in existing.names])
     schema, added = reconcile(existing, storable(incoming, existing), target.drift)
-    return Fit(schema, added, _required(existing))
+    by = partition_columns(table) or ()
+    partitions.check_rest(schema, by)
+    return Fit(schema, added, _required(existing), by)
 
 
 def _required(schema: pa.Schema) -> list[str]:

@@ -4,49 +4,73 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TypedDict
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
+from deltalake import (
+    CommitProperties,
+    DeltaTable,
+    PostCommitHookProperties,
+    Schema,
+    write_deltalake,
+)
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
 from copy_core.connectors.delta.faults import faults
 from copy_core.connectors.delta.parquet import Written
+from copy_core.connectors.delta.partitions import as_logged
 from copy_core.connectors.delta.rows import DataFile
 from copy_core.connectors.delta.storage import Lake
 from copy_core.job import WriteMode
 from copy_core.model import Target
 
 
+class How(TypedDict):
+    """What delta-rs is told of a commit: what marks it, and what it does after it."""
+
+    commit_properties: CommitProperties
+    post_commithook_properties: PostCommitHookProperties | None
+
+
 def create(
-    lake: Lake, name: str, schema: pa.Schema, added: Sequence[Written], marks: CommitProperties
+    lake: Lake,
+    target: Target,
+    schema: pa.Schema,
+    added: Sequence[Written],
+    how: How,
 ) -> None:
     """Makes the table and its first rows in one commit.
 
     Args:
         lake: where.
-        name: the table's name.
+        target: the table's name, and its partition columns.
         schema: its columns.
         added: its files.
-        marks: with no retries: delta-rs would rebase even the making of a table onto another's.
+        how: marks with no retries: delta-rs would rebase even the making of a table onto another's.
 
     Raises:
         TransientError: somebody else made the table meanwhile.
     """
     with faults():
         create_table_with_add_actions(
-            lake.uri(name),
+            lake.uri(target.object),
             Schema.from_arrow(schema),
             [_add(file) for file in added],
             mode="error",
+            partition_by=list(target.partition_by),
             storage_options=lake.storage,
-            commit_properties=marks,
+            **how,
         )
 
 
-def add_columns(table: DeltaTable, fields: Sequence[pa.Field]) -> None:
+def add_columns(
+    table: DeltaTable, fields: Sequence[pa.Field], hooks: PostCommitHookProperties | None
+) -> None:
     """Adds nullable columns, in a commit of their own: readers see nulls in them."""
     with faults():
-        table.alter.add_columns(Schema.from_arrow(pa.schema(fields)).fields)
+        table.alter.add_columns(
+            Schema.from_arrow(pa.schema(fields)).fields, post_commithook_properties=hooks
+        )
 
 
 def files(
@@ -54,38 +78,37 @@ def files(
     write: WriteMode,
     added: Sequence[Written],
     removed: Sequence[DataFile],
-    marks: CommitProperties,
+    how: How,
 ) -> None:
     """Adds files as they are, and removes others (`overwrite`: all there are)."""
     now = time.time_ns() // 1_000_000
     actions: list[AddAction | RemoveAction] = [_add(file) for file in added]
-    actions += [RemoveAction(file.path, True, now, file.size, {}) for file in removed]
+    actions += [
+        RemoveAction(file.path, True, now, file.size, as_logged(file.partition)) for file in removed
+    ]
     with faults():
         table.create_write_transaction(
             actions,
             "overwrite" if write == "overwrite" else "append",
             table.schema(),
-            commit_properties=marks,
+            partition_by=table.metadata().partition_columns,
+            **how,
         )
 
 
-def rows(
-    table: DeltaTable, target: Target, batches: Iterable[pa.RecordBatch], marks: CommitProperties
-) -> None:
-    """Hands the rows to delta-rs, for tables that it must look into each row for: partitions,
-    constraints, a change data feed.
+def rows(table: DeltaTable, target: Target, batches: Iterable[pa.RecordBatch], how: How) -> None:
+    """Hands the rows to delta-rs, for tables that it must look into each row for: constraints, a
+    change data feed, partitions by values that are hard to tell.
     """
     schema = pa.schema(table.schema().to_arrow())
     reader = pa.RecordBatchReader.from_batches(schema, _filled(batches, schema))
     with faults():
         if target.write == "upsert":
             matched = " AND ".join(f"t.{_quoted(k)} = s.{_quoted(k)}" for k in target.keys)
-            merge = table.merge(
-                reader, matched, source_alias="s", target_alias="t", commit_properties=marks
-            )
+            merge = table.merge(reader, matched, source_alias="s", target_alias="t", **how)
             merge.when_matched_update_all().when_not_matched_insert_all().execute()
         else:
-            write_deltalake(table, reader, mode=target.write, commit_properties=marks)
+            write_deltalake(table, reader, mode=target.write, **how)
 
 
 def _filled(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -104,7 +127,7 @@ def _add(file: Written) -> AddAction:
     return AddAction(
         path=file.path,
         size=file.size,
-        partition_values={},
+        partition_values=file.partition,
         modification_time=time.time_ns() // 1_000_000,
         data_change=True,
         stats=file.stats,

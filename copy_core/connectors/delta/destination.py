@@ -12,10 +12,11 @@ from copy_core.connectors.delta import staging
 from copy_core.connectors.delta.columns import fit
 from copy_core.connectors.delta.faults import faults
 from copy_core.connectors.delta.ledger import Ledger
-from copy_core.connectors.delta.parquet import write
+from copy_core.connectors.delta.names import Rule, legal, renames
+from copy_core.connectors.delta.onelake import lake_of
 from copy_core.connectors.delta.publish import Publisher
-from copy_core.connectors.delta.storage import Lake
-from copy_core.connectors.options import DeltaOptions
+from copy_core.connectors.delta.writing import write
+from copy_core.connectors.delta_options import DeltaOptions, FabricLakehouseOptions
 from copy_core.model import Commit, Published, Staged, Target
 
 
@@ -28,37 +29,50 @@ class DeltaDestination(Destination):
     """
 
     capabilities = DestinationCapabilities(
-        modes=frozenset({"append", "upsert", "overwrite"}), parallel_stage=True, counts_files=True
+        modes=frozenset({"append", "upsert", "overwrite"}),
+        parallel_stage=True,
+        counts_files=True,
+        partitions=True,
     )
 
-    def __init__(self, options: DeltaOptions) -> None:
-        self._lake = Lake(options)
+    def __init__(self, options: DeltaOptions | FabricLakehouseOptions) -> None:
+        self._lake = lake_of(options)
+        self._names: Rule = "any" if isinstance(options, DeltaOptions) else options.names
 
     def prepare(self, target: Target) -> pa.Schema:
         with faults(table=target.object):
-            schema = fit(target, self._lake.open(target.object)).schema
-            check_keys(target, schema)
             self._lake.check_writable(target.object)
-            return schema
+            named = legal(target, self._names)
+            schema = fit(named, self._lake.open(target.object)).schema
+            check_keys(named, schema)
+            called = {
+                new[0]: old[0] for new, old in zip(named.columns, target.columns, strict=True)
+            }
+            return pa.schema([field.with_name(called[field.name]) for field in schema])
 
     def stage(self, target: Target, part: int, batches: Iterable[pa.RecordBatch]) -> Staged:
         with faults(table=target.object):
-            schema = fit(target, self._lake.open(target.object)).schema
+            named = legal(target, self._names)
+            shape = fit(named, self._lake.open(target.object))
             files, ledger = self._place(target)
             stem = staging.stem(ledger, target.sequence, str(part))
         # An error of `batches` is not this table's: it goes through as it is.
-        written = write(files, stem, schema, batches)
+        if named is not target:
+            called = renames(target, named)
+            batches = (b.rename_columns([called[n] for n in b.schema.names]) for b in batches)
+        written = write(files, stem, shape.schema, batches, shape.by)
         return Staged(
             part=part,
             rows=sum(file.rows for file in written),
             bytes=sum(file.size for file in written),
-            ref=staging.reference(written, schema),
+            ref=staging.reference(files, stem, written, shape),
         )
 
     def publish(self, commit: Commit) -> Published:
         with faults(table=commit.target.object):
             _, ledger = self._place(commit.target)
-            return Publisher(self._lake, ledger, commit).run()
+            named = commit.model_copy(update={"target": legal(commit.target, self._names)})
+            return Publisher(self._lake, ledger, named).run()
 
     def last_commit(self, job: str, table: str, name: str) -> Published | None:
         with faults(table=name):

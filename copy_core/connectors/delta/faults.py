@@ -21,6 +21,8 @@ _DENIED = re.compile(
     r"|InvalidAccessKeyId|SignatureDoesNotMatch|account must be specified|invalid.{0,9}key",
     re.IGNORECASE,
 )
+# docs: https://learn.microsoft.com/rest/api/storageservices/authorize-with-azure-active-directory
+_EXPIRED = re.compile(r"lifetime validation failed|token is expired", re.IGNORECASE)
 _BUSY = re.compile(
     r"timed? ?out|connection (?:refused|reset|closed|aborted)|connect error|error sending request"
     r"|dns error|broken pipe|too many requests|throttl|slow ?down|server ?busy"
@@ -33,6 +35,7 @@ _FEATURE = re.compile(
 )
 _PLACE = re.compile(
     r"(?:NoSuchBucket|ContainerNotFound|container does not exist|bucket does not exist"
+    r"|WorkspaceNotFound|ArtifactNotFound"
     r"|unable to recogni[sz]e|unknown scheme|unsupported url|not a valid"
     r"|invalid table location|cannot create directory)",
     re.IGNORECASE,
@@ -77,10 +80,13 @@ def translate(error: Exception) -> CopyJobError:
     status = int(match[1]) if (match := _STATUS.search(text)) else 0
     if status in (408, 429) or status >= 500:
         return TransientError(f"the store is busy: {text}", code="store-busy")
+    if _EXPIRED.search(text):
+        # The next attempt begins with a new one.
+        return TransientError(f"the token ran out in mid-step: {text}", code="token-expired")
     if status in (401, 403) or _DENIED.search(text):
         return ConfigError(
             f"access is denied: {text}",
-            fix="Correct the connection's `storage` options, or grant it the right",
+            fix="Correct how the connection signs in, or grant it the right",
             code="access-denied",
         )
     if _BUSY.search(text):
@@ -88,7 +94,7 @@ def translate(error: Exception) -> CopyJobError:
     if _PLACE.search(text):
         return ConfigError(
             f"there is no such place: {text}",
-            fix="Correct the connection's `root`",
+            fix="Correct where the connection says that the tables are",
             code="root-missing",
         )
     if _DAMAGED.search(text):

@@ -12,13 +12,15 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import dataset as ds
 from pyarrow import fs as pafs
 
 from copy_core.connectors.delta import keys
-from copy_core.connectors.delta.parquet import Written, write
+from copy_core.connectors.delta.columns import Fit
+from copy_core.connectors.delta.parquet import Written
 from copy_core.connectors.delta.rows import DataFile, Rows, Span, Where
 from copy_core.connectors.delta.scan import Scan
+from copy_core.connectors.delta.staging import data_files
+from copy_core.connectors.delta.writing import write
 from copy_core.errors import TerminalError
 from copy_core.model import Target
 
@@ -35,7 +37,7 @@ class Arrivals:
     """
 
     def __init__(
-        self, files: pafs.FileSystem, staged: Sequence[Written], schema: pa.Schema, target: Target
+        self, files: pafs.FileSystem, staged: Sequence[Written], shape: Fit, target: Target
     ) -> None:
         """Reads the keys of what is staged.
 
@@ -43,8 +45,9 @@ class Arrivals:
             TerminalError: a key is null, or has several rows that nothing orders.
         """
         self._files, self._staged, self._keys = files, staged, list(target.keys)
-        self._rows = Rows(files, target.object, schema)
-        self._sources = _data_files(files, staged)
+        self._shape = shape
+        self._rows = Rows(files, target.object, shape.schema)
+        self._sources = data_files(files, staged, shape.schema)
         self._check_nulls(target)
         self._ranges = self._cut()
         indexes = (self._index(where, target.order_by) for where in self._ranges)
@@ -52,15 +55,16 @@ class Arrivals:
         self._dropped = pa.concat_tables(dropped) if dropped else None
         self.superseded = sum(rows.num_rows for rows in dropped)
 
-    def written(self, stem: str, schema: pa.Schema) -> list[Written]:
+    def written(self, stem: str) -> list[Written]:
         """Files of the rows that stay: those staged, or shorter ones in their place."""
         kept: list[Written] = []
         for source, file in zip(self._sources, self._staged, strict=True):
             gone = keys.positions(self._dropped, source.number) if self._dropped else []
             if len(gone):
+                schema, by = self._shape.schema, self._shape.by
                 rows = self._rows.read([Span(source)], schema.names, _BATCH)
                 stay = keys.without(rows, gone)
-                kept += write(self._files, f"{stem}-newest-{source.number}", schema, stay)
+                kept += write(self._files, f"{stem}-newest-{source.number}", schema, stay, by)
             else:
                 kept.append(file)
         return kept
@@ -77,7 +81,8 @@ class Arrivals:
             file = scan.files[number]
             every = scan.data.read([Span(file)], scan.schema.names, _BATCH)
             kept = keys.without(every, rows)
-            added += write(self._files, f"{stem}-kept-{number}", scan.schema, kept)
+            stem_of = f"{stem}-kept-{number}"
+            added += write(self._files, stem_of, scan.schema, kept, self._shape.by)
         return [scan.files[number] for number in replaced], added
 
     def _replaced(self, scan: Scan) -> dict[int, pa.Int64Array]:
@@ -133,14 +138,6 @@ class Arrivals:
                     code="null-key",
                     column=key,
                 )
-
-
-def _data_files(files: pafs.FileSystem, staged: Sequence[Written]) -> list[DataFile]:
-    parquet = ds.ParquetFileFormat()
-    return [
-        DataFile(n, file.path, file.size, file.rows, parquet.make_fragment(file.path, files))
-        for n, file in enumerate(staged)
-    ]
 
 
 def _near(arriving: pa.Table, names: Sequence[str]) -> Where | None:

@@ -1,24 +1,22 @@
-"""Parquet files for a Delta table: written in bounded memory, and none left behind by an error."""
+"""A Parquet file for a Delta table, and what its log has to know of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from deltalake.exceptions import DeltaError
 from pyarrow import fs as pafs
 
+from copy_core.connectors.delta import partitions
 from copy_core.connectors.delta.faults import faults
 from copy_core.connectors.delta.stats import Statistics
 from copy_core.connectors.parquet_layout import RowGroup, open_writer
 from copy_core.model import Record
 
-_FILE_BYTES = 512 << 20
-_BATCH_ROWS, _BUFFER_BYTES = 1 << 16, 1 << 20
 # Measured on 2 million rows: a tenth slower to write than snappy, and 40 % smaller.
 _COMPRESSION: Literal["zstd"] = "zstd"
 
@@ -32,6 +30,7 @@ class Written(Record):
         rows: how many rows it has.
         stats: its statistics, as the log keeps them.
         nulls: how many nulls each column has.
+        partition: the values of the partition columns, which it does not have.
     """
 
     path: str
@@ -39,40 +38,7 @@ class Written(Record):
     rows: int
     stats: str
     nulls: dict[str, int]
-
-
-def write(
-    files: pafs.FileSystem, stem: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
-) -> list[Written]:
-    """Writes rows to `<stem>-0.parquet`, `<stem>-1.parquet` and so on; none for no rows.
-
-    When anything fails, the files are removed and the error goes through; one of `batches`
-    unchanged.
-    """
-    paths: list[str] = []
-    written: list[Written] = []
-    file: _File | None = None
-    with faults():
-        files.create_dir(stem.rpartition("/")[0], recursive=True)
-    try:
-        for batch in batches:
-            if not batch.num_rows:
-                continue
-            if file is None:
-                paths.append(f"{stem}-{len(paths)}.parquet")
-                file = _File(files, paths[-1], schema)
-            file.write(batch)
-            if file.full:
-                written.append(file.close())
-                file = None
-        if file is not None:
-            written.append(file.close())
-    except BaseException:
-        if file is not None:
-            file.abandon()
-        remove(files, paths)
-        raise
-    return written
+    partition: partitions.Values = {}
 
 
 def remove(files: pafs.FileSystem, paths: Sequence[str]) -> None:
@@ -83,18 +49,17 @@ def remove(files: pafs.FileSystem, paths: Sequence[str]) -> None:
                 files.delete_file(path)
 
 
-def rows_of(files: pafs.FileSystem, file: Written) -> Iterator[pa.RecordBatch]:
-    """The rows of a file that was written."""
-    with faults(file=file.path), files.open_input_file(file.path) as source:
-        parquet = pq.ParquetFile(source, buffer_size=_BUFFER_BYTES)
-        yield from parquet.iter_batches(_BATCH_ROWS)
-
-
-class _File:
+class DataWriter:
     """A file while it is written."""
 
-    def __init__(self, files: pafs.FileSystem, path: str, schema: pa.Schema) -> None:
-        self._path = path
+    def __init__(
+        self,
+        files: pafs.FileSystem,
+        path: str,
+        schema: pa.Schema,
+        partition: partitions.Values,
+    ) -> None:
+        self._path, self._partition = path, partition
         self._group = RowGroup(schema)
         self._statistics = Statistics(schema)
         with faults(file=path):
@@ -102,9 +67,9 @@ class _File:
             self._parquet = open_writer(self._sink, schema, _COMPRESSION)
 
     @property
-    def full(self) -> bool:
-        """Whether further rows belong in another file."""
-        return int(self._sink.tell()) >= _FILE_BYTES
+    def size(self) -> int:
+        """How many bytes were written."""
+        return int(self._sink.tell())
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Adds rows."""
@@ -121,12 +86,14 @@ class _File:
             self._sink.close()
         # What the file says of itself, not what was meant to go in.
         rows = self._parquet.writer.metadata.num_rows
+        absent = {name: rows for name, value in self._partition.items() if value is None}
         return Written(
             path=self._path,
             size=size,
             rows=rows,
             stats=self._statistics.text(rows),
-            nulls=self._statistics.null_counts(),
+            nulls=self._statistics.null_counts() | absent,
+            partition=self._partition,
         )
 
     def abandon(self) -> None:

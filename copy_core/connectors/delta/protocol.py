@@ -6,6 +6,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from copy_core.connectors.delta.faults import faults
+from copy_core.connectors.delta.partitions import suits
 from copy_core.errors import ConfigError
 from copy_core.job import WriteMode
 
@@ -65,16 +66,23 @@ def check_writable(table: DeltaTable, name: str, write: WriteMode) -> None:
 
 
 def takes_files(table: DeltaTable, write: WriteMode) -> bool:
-    """Whether Parquet files may be committed as they are: no value of a row decides where it goes
-    or whether it is allowed, and no change data feed wants to know which rows an upsert changed.
+    """Whether Parquet files may be committed as they are: no value of a row decides whether it is
+    allowed, its partition is one that can be told, and no change data feed wants to know which
+    rows an upsert changed.
     """
-    meta = table.metadata()
-    settings = meta.configuration
-    if meta.partition_columns or "delta.invariants" in _column_marks(table):
+    settings = table.metadata().configuration
+    if partition_columns(table) is None or "delta.invariants" in _column_marks(table):
         return False
     if any(key.startswith("delta.constraints.") for key in settings):
         return False
     return write != "upsert" or settings.get("delta.enableChangeDataFeed", "").lower() != "true"
+
+
+def partition_columns(table: DeltaTable) -> tuple[str, ...] | None:
+    """The partition columns; None when values of one of them have to be left to delta-rs."""
+    schema = pa.schema(table.schema().to_arrow())
+    columns = tuple(table.metadata().partition_columns)
+    return columns if all(suits(schema.field(column).type) for column in columns) else None
 
 
 def _column_marks(table: DeltaTable) -> set[str]:

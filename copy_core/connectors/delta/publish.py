@@ -10,12 +10,12 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from copy_core.connectors.delta import commits, staging
-from copy_core.connectors.delta.columns import fit
+from copy_core.connectors.delta.columns import Fit, fit
 from copy_core.connectors.delta.ledger import Ledger
 from copy_core.connectors.delta.merge import Arrivals
-from copy_core.connectors.delta.parquet import Written, rows_of
+from copy_core.connectors.delta.parquet import Written
 from copy_core.connectors.delta.protocol import takes_files
-from copy_core.connectors.delta.rows import DataFile
+from copy_core.connectors.delta.rows import DataFile, Rows, Span
 from copy_core.connectors.delta.scan import Scan
 from copy_core.connectors.delta.storage import Lake
 from copy_core.errors import CopyJobError, TransientError
@@ -24,6 +24,7 @@ from copy_core.model import Commit, Published
 # A publisher that others keep overtaking gives way after so many attempts; the run tries again.
 _ATTEMPTS = 12
 _PAUSE_S = 0.05
+_BATCH = 65_536
 
 
 class Publisher:
@@ -62,10 +63,10 @@ class Publisher:
         if table is not None and ledger.sequence(table) >= target.sequence:
             return ledger.record(table)
         shape = fit(target, table)
-        staged = staging.check(self._files, self._commit, shape.schema, shape.required)
+        staged = staging.check(self._files, self._commit, shape)
         if table is not None and shape.added:
             table = self._widened(table, shape.added)
-        arriving = self._newest(staged, shape.schema)
+        arriving = self._newest(staged, shape)
         published = self._record(arriving)
         ledger.note(published, -1 if table is None else table.version())
         if target.truncate:
@@ -73,33 +74,36 @@ class Publisher:
             target = target.model_copy(update={"write": "overwrite"})
         # Only a plain append holds whatever others have written meanwhile.
         appends = table is not None and target.write == "append"
-        marks = ledger.properties(published, retries=None if appends else 0)
+        how = commits.How(
+            commit_properties=ledger.properties(published, retries=None if appends else 0),
+            post_commithook_properties=self._lake.hooks,
+        )
         if table is None:
-            commits.create(self._lake, target.object, shape.schema, arriving, marks)
+            commits.create(self._lake, target, shape.schema, arriving, how)
         elif takes_files(table, target.write):
             removed, kept = self._replaced(table) if target.write == "upsert" else ([], [])
-            commits.files(table, target.write, [*arriving, *kept], removed, marks)
+            commits.files(table, target.write, [*arriving, *kept], removed, how)
         else:
-            commits.rows(table, target, self._batches(arriving), marks)
+            commits.rows(table, target, self._batches(arriving, shape.schema), how)
         return published
 
     def _widened(self, table: DeltaTable, fields: list[pa.Field]) -> DeltaTable:
         """The table with new columns, added here or by somebody who was faster."""
         try:
-            commits.add_columns(table, fields)
+            commits.add_columns(table, fields, self._lake.hooks)
         except CopyJobError:
             table = self._lake.open(self._target.object) or table
             if not {field.name for field in fields} <= {f.name for f in table.schema().fields}:
                 raise
         return table
 
-    def _newest(self, staged: list[Written], schema: pa.Schema) -> list[Written]:
+    def _newest(self, staged: list[Written], shape: Fit) -> list[Written]:
         """The files to make visible: those staged, for an upsert with the newest rows only."""
         if self._target.write != "upsert":
             return staged
         if self._arrivals is None:
-            self._arrivals = Arrivals(self._files, staged, schema, self._target)
-            self._newest_files = self._arrivals.written(self._stem, schema)
+            self._arrivals = Arrivals(self._files, staged, shape, self._target)
+            self._newest_files = self._arrivals.written(self._stem)
         return self._newest_files
 
     def _replaced(self, table: DeltaTable) -> tuple[list[DataFile], list[Written]]:
@@ -109,9 +113,10 @@ class Publisher:
         scan = Scan(self._lake, self._target.object, table)
         return self._arrivals.rewrite(scan, f"{self._stem}-{table.version()}")
 
-    def _batches(self, files: list[Written]) -> Iterator[pa.RecordBatch]:
-        for file in files:
-            yield from rows_of(self._files, file)
+    def _batches(self, files: list[Written], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        rows = Rows(self._files, self._target.object, schema)
+        spans = map(Span, staging.data_files(self._files, files, schema))
+        yield from rows.read(spans, schema.names, _BATCH)
 
     def _record(self, arriving: list[Written]) -> Published:
         return self._commit.published(

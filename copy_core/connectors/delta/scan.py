@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
 
+from copy_core.connectors.delta import partitions
 from copy_core.connectors.delta.faults import faults
 from copy_core.connectors.delta.rows import INT96, DataFile, Rows, Span, Where
 from copy_core.connectors.delta.storage import Lake
@@ -62,7 +63,7 @@ class Scan:
                 sizes[path],
                 rows,
                 self._format.make_fragment(path, files, self._promise(number)),
-                {column: self._value(f"partition.{column}", number) for column in self._partitions},
+                self._partition(number),
             )
             for number, (path, rows) in enumerate(
                 zip(
@@ -125,12 +126,11 @@ class Scan:
         denies every row (1.6.6). Bounds of floats hide NaN, those of decimals pass through floats
         in many writers: they promise nothing.
         """
-        promise, rows = pc.scalar(True), self._adds["num_records"][number].as_py()
+        promise = partitions.promise(self._partition(number))
+        rows = self._adds["num_records"][number].as_py()
         for field in self.schema:
             column = pc.field(field.name)
             if field.name in self._partitions:
-                value = self._value(f"partition.{field.name}", number)
-                promise &= (column == value) if value.is_valid else column.is_null()
                 continue
             nulls = self._value(f"null_count.{field.name}", number).as_py()
             if nulls is not None and nulls == rows:
@@ -160,6 +160,13 @@ class Scan:
             # Maxima of times are cut off after the milliseconds.
             high = pc.add(high, pa.scalar(999, pa.duration("us")))
         return low, high
+
+    def _partition(self, number: int) -> dict[str, pa.Scalar[Any]]:
+        """The values of the partition columns in a file."""
+        return {
+            name: self._value(f"partition.{name}", number).cast(self.schema.field(name).type)
+            for name in self._partitions
+        }
 
     def _value(self, column: str, number: int) -> pa.Scalar[Any]:
         # A column may be called like one of the log's own, or like a field of a struct.

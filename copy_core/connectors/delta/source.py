@@ -12,11 +12,11 @@ from copy_core.connectors import arrow_filter
 from copy_core.connectors.base import Source, SourceCapabilities, TableInfo, near
 from copy_core.connectors.delta import marks
 from copy_core.connectors.delta.faults import faults
+from copy_core.connectors.delta.onelake import lake_of
 from copy_core.connectors.delta.protocol import check_readable
 from copy_core.connectors.delta.rows import Span, Where
 from copy_core.connectors.delta.scan import Position, Scan
-from copy_core.connectors.delta.storage import Lake
-from copy_core.connectors.options import DeltaOptions
+from copy_core.connectors.delta_options import DeltaOptions, FabricLakehouseOptions
 from copy_core.errors import ConfigError
 from copy_core.model import Slice
 from copy_core.watermark import Watermark
@@ -29,8 +29,8 @@ class DeltaSource(Source):
 
     capabilities = SourceCapabilities(incremental=True, splits=True)
 
-    def __init__(self, options: DeltaOptions) -> None:
-        self._lake = Lake(options)
+    def __init__(self, options: DeltaOptions | FabricLakehouseOptions) -> None:
+        self._lake = lake_of(options)
         self._scans: dict[tuple[str, str], Scan] = {}
 
     def objects(self) -> list[str]:

@@ -6,19 +6,27 @@ do not look, and stay there once the log names them: publishing moves no data.
 
 from __future__ import annotations
 
+import json
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 from deltalake import DeltaTable
+from pyarrow import dataset as ds
 from pyarrow import fs as pafs
 
+from copy_core.connectors.delta import partitions
+from copy_core.connectors.delta.columns import Fit
 from copy_core.connectors.delta.faults import faults
 from copy_core.connectors.delta.ledger import Ledger
 from copy_core.connectors.delta.parquet import Written, remove
+from copy_core.connectors.delta.rows import DataFile
 from copy_core.errors import TerminalError
-from copy_core.model import Commit, JsonDict
+from copy_core.model import Commit, JsonDict, Staged
 from copy_core.schema import schema_to_json
+
+# delta-rs' streams take bytes from Arrow's C++ alone, which buffers.
+_BUFFER = 1 << 16
 
 
 def stem(ledger: Ledger, sequence: int, part: str) -> str:
@@ -26,39 +34,51 @@ def stem(ledger: Ledger, sequence: int, part: str) -> str:
     return f"{ledger.folder}/{sequence}/{part}-{secrets.token_hex(8)}"
 
 
-def reference(written: Iterable[Written], schema: pa.Schema) -> JsonDict:
-    """What a `Staged.ref` says: the files, and the columns that they have."""
-    return {
-        "files": [file.to_json() for file in written],
-        "columns": {name: kind for name, kind, _ in schema_to_json(schema)},
-    }
+def reference(
+    files: pafs.FileSystem, stem: str, written: Sequence[Written], shape: Fit
+) -> JsonDict:
+    """What a `Staged.ref` says: the columns of the rows, those they are sorted by, and the files.
+
+    Many partitions make many files, and what describes a part stays small: then the list of them
+    is a file too, which no commit names.
+    """
+    described = [file.to_json() for file in written]
+    if not shape.by:
+        return {"files": described, **_shape(shape)}
+    path = f"{stem}.json"
+    with faults(file=path), files.open_output_stream(path, buffer_size=_BUFFER) as stream:
+        stream.write(json.dumps(described).encode())
+    return {"list": path, **_shape(shape)}
 
 
-def check(
-    files: pafs.FileSystem, commit: Commit, schema: pa.Schema, required: Iterable[str]
-) -> list[Written]:
+def _shape(shape: Fit) -> JsonDict:
+    columns = {name: kind for name, kind, _ in schema_to_json(shape.schema)}
+    return {"columns": columns, "by": list(shape.by)}
+
+
+def check(files: pafs.FileSystem, commit: Commit, shape: Fit) -> list[Written]:
     """The staged files of a commit, if they can be published.
 
     Args:
         files: the table's files.
         commit: what is to be published.
-        schema: the columns that the files must have.
-        required: the columns that must have a value in each row.
+        shape: how rows go into the table as it is now.
 
     Raises:
         TerminalError: a file is gone or was changed, the rows do not add up, a value is missing,
             or the table was changed since they were staged.
     """
-    wanted = {name: kind for name, kind, _ in schema_to_json(schema)}
+    wanted = _shape(shape)
     staged: list[Written] = []
     for part in commit.staged:
-        if part.ref["columns"] != wanted:
+        # What an older version of copyjob staged says nothing of partitions.
+        if any(part.ref.get(key, []) != wanted[key] for key in wanted):
             raise TerminalError(
                 "the table's columns were changed after rows for them were staged",
                 fix="Run the job again; it stages them anew",
                 code="table-changed",
             )
-        written = [Written.model_validate(file) for file in part.ref["files"]]
+        written = _described(files, part)
         if sum(file.rows for file in written) != part.rows:
             raise _missing(part.part, "does not add up")
         with faults():
@@ -66,7 +86,7 @@ def check(
         if any(info.size != file.size for info, file in zip(found, written, strict=True)):
             raise _missing(part.part, "is gone or incomplete")
         staged += written
-    for column in required:
+    for column in shape.required:
         if any(file.nulls.get(column) for file in staged):
             raise TerminalError(
                 "a row has no value in a column that requires one",
@@ -75,6 +95,32 @@ def check(
                 column=column,
             )
     return staged
+
+
+def _described(files: pafs.FileSystem, part: Staged) -> list[Written]:
+    """The files of a part."""
+    described = part.ref.get("files")
+    if described is None:
+        path = part.ref["list"]
+        with faults(file=path):
+            if files.get_file_info(path).type != pafs.FileType.File:
+                raise _missing(part.part, "is gone")
+            with files.open_input_stream(path) as stream:
+                described = json.loads(bytes(stream.read()))
+    return [Written.model_validate(file) for file in described]
+
+
+def data_files(
+    files: pafs.FileSystem, written: Iterable[Written], schema: pa.Schema
+) -> list[DataFile]:
+    """Files that were written, to be read again as rows of `schema`."""
+    parquet = ds.ParquetFileFormat()
+    found = []
+    for number, file in enumerate(written):
+        values = partitions.scalars(file.partition, schema)
+        fragment = parquet.make_fragment(file.path, files, partitions.promise(values))
+        found.append(DataFile(number, file.path, file.size, file.rows, fragment, values))
+    return found
 
 
 def clean(files: pafs.FileSystem, ledger: Ledger, table: DeltaTable | None, sequence: int) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from deltalake import DeltaTable
+from deltalake import DeltaTable, PostCommitHookProperties
 from deltalake.exceptions import TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 from pyarrow import fs as pafs
 
 from copy_core.connectors.delta.faults import faults
-from copy_core.connectors.options import DeltaOptions
 from copy_core.errors import ConfigError
 
 _LOG = "_delta_log"
@@ -26,14 +25,29 @@ class Lake:
 
     Attributes:
         local: the root as a folder; None when it is in an object store.
-        storage: the storage options of delta-rs; None when there are none.
+        hooks: what delta-rs does after a commit; its default if None.
     """
 
-    def __init__(self, options: DeltaOptions) -> None:
-        root = options.root.removeprefix("file://")
+    hooks: PostCommitHookProperties | None = None
+
+    def __init__(self, root: str, storage: Mapping[str, str]) -> None:
+        """A root as the options of a connection give it, and the storage options of delta-rs."""
+        root = root.removeprefix("file://")
         self.local = None if "://" in root else Path(os.path.abspath(root))  # noqa: PTH100 - links stay
-        self.storage = dict(options.storage) or None
-        self._root = root.rstrip("/")
+        self._root, self._storage = root.rstrip("/"), storage
+
+    @property
+    def storage(self) -> dict[str, str] | None:
+        """The storage options of delta-rs now; None when there are none."""
+        return dict(self._storage) or None
+
+    def path(self, name: str) -> str:
+        """The path below the root that the table `name` has."""
+        return name
+
+    def name(self, path: str) -> str | None:
+        """The inverse of `path`; None for what is no table that can be named."""
+        return path
 
     def uri(self, name: str) -> str:
         """Where the table `name` is, for delta-rs.
@@ -41,16 +55,17 @@ class Lake:
         Raises:
             ConfigError: the name would leave the root, or is none that a table can have.
         """
-        steps = name.split("/")
+        path = self.path(name)
+        steps = path.split("/")
         odd = any(step in ("", ".", "..", _LOG) for step in steps)
         if odd or _UNFIT.intersection(name) or not name.isprintable():
             raise _outside(name)
         if self.local is None:
-            return f"{self._root}/{quote(name)}"
-        path = self.local / name
-        if not path.resolve().is_relative_to(self.local.resolve()):
+            return f"{self._root}/{quote(path)}"
+        folder = self.local / path
+        if not folder.resolve().is_relative_to(self.local.resolve()):
             raise _outside(name)
-        return str(path)
+        return str(folder)
 
     def open(self, name: str, version: int | None = None) -> DeltaTable | None:
         """The table as its log is now, or was at `version`; None when there is none."""
@@ -71,15 +86,18 @@ class Lake:
         if self.local is not None:
             return pafs.SubTreeFileSystem(uri, pafs.LocalFileSystem())
         with faults(table=name):
-            return pafs.PyFileSystem(DeltaStorageHandler(uri, self.storage, sizes))
+            return pafs.PyFileSystem(self.handler(uri, sizes))
+
+    def handler(self, uri: str, sizes: dict[str, int] | None = None) -> DeltaStorageHandler:
+        """The files below an address in an object store, as delta-rs handles them."""
+        return DeltaStorageHandler(uri, self.storage, sizes)
 
     def check_writable(self, name: str) -> None:
-        """Refuses a table in a folder that this user may not write to.
-
-        Only for a local root: object stores tell when something is written.
+        """Refuses a table in a folder that this user may not write to, or of a name that others
+        would not find. Object stores tell of rights when something is written.
 
         Raises:
-            ConfigError: names the folder.
+            ConfigError: names the folder or the table.
         """
         if self.local is None:
             return
@@ -112,9 +130,9 @@ class Lake:
             files: pafs.FileSystem = pafs.SubTreeFileSystem(str(self.local), pafs.LocalFileSystem())
         else:
             with faults():
-                files = pafs.PyFileSystem(DeltaStorageHandler(self._root, self.storage))
+                files = pafs.PyFileSystem(self.handler(self._root))
         with faults():
-            return sorted(_tables(files, ""))
+            return sorted(filter(None, map(self.name, _tables(files, ""))))
 
 
 def _tables(files: pafs.FileSystem, folder: str) -> Iterator[str]:
