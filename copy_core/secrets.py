@@ -13,6 +13,12 @@ _values: set[str] = set()
 
 # A shorter value would blank out ordinary words of a message and protect nothing.
 _SHORTEST = 4
+# Signed addresses are made by the million, too many to remember: they are told by their form.
+_SIGNATURE = re.compile(
+    r"(?:\b|(?<=%26)|(?<=%3F))(sig|x-amz-(?:signature|credential|security-token))(=|%3D)"
+    r"[^&\s\"'<>]+",
+    re.IGNORECASE,
+)
 
 
 def references(text: str) -> list[str]:
@@ -56,7 +62,9 @@ def remember(value: str) -> None:
 
 
 def scrub(text: str) -> str:
-    """`text` with every secret that was resolved in this process replaced by `***`."""
+    """`text` with `***` for every secret that was resolved in this process, and for the signatures
+    of addresses.
+    """
     for value in sorted(_values, key=len, reverse=True):
         text = text.replace(value, "***")
-    return text
+    return _SIGNATURE.sub(r"\1\2***", text)

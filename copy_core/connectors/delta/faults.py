@@ -12,6 +12,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, DeltaProtocolErr
 
 from copy_core.errors import ConfigError, CopyJobError, TerminalError, TransientError
 from copy_core.failures import from_os
+from copy_core.secrets import scrub
 
 # The object stores' clients give no status, only text; it is matched where they write it.
 _OS_ERROR = re.compile(r"(?:\(os error |Os \{ code: )(\d+)")
@@ -46,7 +47,6 @@ _DAMAGED = re.compile(
 # What Rust adds for its own programmers.
 _BACKTRACE = re.compile(r"\n\s*0: .*|: ParsedLogPath .*", re.DOTALL)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_SIGNATURE = re.compile(r"(?i)\b(sig|x-amz-(?:signature|credential|security-token))=[^&\s\"']+")
 
 
 @contextmanager
@@ -127,6 +127,7 @@ def _of_this_machine(error: Exception, text: str) -> CopyJobError | None:
 
 
 def _tidy(text: str) -> str:
-    """The first lines of a message, without colours, backtraces and signatures."""
-    plain = _SIGNATURE.sub(r"\1=***", _BACKTRACE.sub("", _COLOUR.sub("", text)))
+    """The first lines of a message, without colours, backtraces and secrets."""
+    # Scrubbed before it is cut off: half a secret would not be known for one.
+    plain = scrub(_BACKTRACE.sub("", _COLOUR.sub("", text)))
     return " ".join(plain.split())[:600].rstrip(". ")

@@ -96,7 +96,6 @@ class Login:
                 permission=BlobSasPermissions(read=True),
                 expiry=datetime.now(UTC) + timedelta(seconds=seconds),
             )
-            remember(parse_qs(signature)["sig"][0])
             return f"{url}?{signature}"
         return None if self._options.sign_in in _ENTRA else url
 
