@@ -223,7 +223,7 @@ def _carry_out(
         The parts that are left for another turn.
     """
     at_plan = {**at, "plan_id": plan["plan_id"]}
-    published = plan["published"]
+    published, rejected = plan["published"], plan.get("rejected", 0)
     if plan["missing"] and not published:
         now, rest = _first(plan["missing"], PARTS_A_TURN)
         copied = yield from _copy_parts(at_plan, now, arg["parts"], arg["retries"])
@@ -236,11 +236,11 @@ def _carry_out(
         outcome = tally.add((yield from attempt("publish", at_plan, arg["retries"])))
         if tally.failed:
             return []
-        published = outcome.value["published"]
+        published, rejected = outcome.value["published"], outcome.value.get("rejected", 0)
     commit = {**at_plan, "published": published}
     tally.add((yield from attempt("commit", commit, arg["retries"])))
     if not tally.failed:
-        tally.committed(published)
+        tally.committed(published, rejected)
     return []
 
 

@@ -18,7 +18,7 @@ from pydantic import (
 from copy_core.watermark import Amount, NullPolicy, parse_amount
 
 Mode = Literal["full", "incremental"]
-WriteMode = Literal["append", "upsert", "overwrite"]
+WriteMode = Literal["append", "upsert", "overwrite", "overwrite_partitions"]
 Drift = Literal["evolve", "ignore", "fail"]
 AuditValue = Literal[
     "run_id",
@@ -161,7 +161,8 @@ class Settings(Definition):
     mode: Mode | None = None
     """`full` copies every row in each run, `incremental` only those above the watermark."""
     write: WriteMode | None = None
-    """`append` adds rows, `upsert` replaces rows of the same key, `overwrite` replaces all."""
+    """`append` adds rows, `upsert` replaces rows of the same key, `overwrite` replaces all,
+    `overwrite_partitions` all of each partition for which a row arrives."""
     incremental_column: Name | None = None
     """The column whose value grows with every change."""
     keys: list[Name] | None = None

@@ -90,6 +90,13 @@ def _modes(table: TableCopy, written: Written) -> Iterator[Finding]:
             "write overwrite with mode incremental would keep only the newest rows",
             "set write: upsert, or mode: full",
         )
+    if table.write == "overwrite_partitions":
+        yield Finding(
+            written.at("write", "mode"),
+            "write overwrite_partitions with mode incremental would keep only the newest rows of"
+            " each partition",
+            "set write: upsert, or mode: full with a filter that takes in whole partitions",
+        )
     if table.lookback and table.write == "append":
         yield Finding(
             written.at("lookback", "write"),

@@ -34,6 +34,7 @@ class Slice(Record):
         query: the query whose rows these are; "" when `object` is a table.
         include: patterns of which an object's path below `object` must meet one; all if none.
         exclude: patterns of which it may meet none.
+        again: whether rows that were copied before may come again, which an upsert replaces.
     """
 
     object: str
@@ -45,6 +46,7 @@ class Slice(Record):
     query: str = ""
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    again: bool = False
 
 
 class Target(Record):
@@ -199,7 +201,12 @@ class Outcome(Record):
 
 
 class TableResult(Record):
-    """What became of one table in a run; the `tables` entries of a run's JSON."""
+    """What became of one table in a run; the `tables` entries of a run's JSON.
+
+    What was read is counted as it is read. What was written, and the rows that were left out
+    because they are no rows of the table (`rows_rejected`), are counted as they are committed: by
+    one run, whichever run read them.
+    """
 
     source: str
     destination: str
@@ -208,6 +215,7 @@ class TableResult(Record):
     rows_read: int = 0
     rows_written: int = 0
     rows_skipped_null: int = 0
+    rows_rejected: int = 0
     files_read: int = 0
     files_written: int = 0
     bytes_read: int = 0

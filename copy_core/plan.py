@@ -142,6 +142,7 @@ def adopt(table: TableCopy, state: TableState, ledger: Published | None) -> Tabl
                 "loaded": True,
                 "truncate": False,
                 "incremental_column": table.incremental_column or "",
+                "hidden": False,
                 "filter": table.filter,
                 "include": table.include,
                 "exclude": table.exclude,
@@ -202,7 +203,7 @@ def make_plan(
         table=table.source,
         object=table.destination,
         sequence=state.sequence + 1,
-        write="overwrite" if state.truncate and table.write == "append" else table.write,
+        write="overwrite" if state.truncate and table.write != "upsert" else table.write,
         columns=tuple(
             (name, kind, null)
             for name, kind, null in schema_to_json(
@@ -240,6 +241,7 @@ def make_plan(
             query=info.query,
             include=table.include,
             exclude=table.exclude,
+            again=table.write == "upsert",
         ),
         columns=columns,
         keys=keys if table.write == "upsert" else (),

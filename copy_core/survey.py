@@ -66,6 +66,8 @@ def survey(
         # What it staged is cleared away with the commit of the plan that takes its place.
         state = state.model_copy(update={"pending": None})
     planning.check_unchanged(table, state)
+    if _nothing_new(table, state, source):
+        return Survey(state=state)
     info = source.describe(table.source, table.query)
     objects = source.capabilities.objects
     if objects:
@@ -96,6 +98,17 @@ def survey(
     if plan.load_type == "incremental" and table.parts is None:
         plan = planning.sized(plan, source.estimate(info, plan.whole))
     return Survey(state=state, plan=plan)
+
+
+def _nothing_new(table: TableCopy, state: TableState, source: Source) -> bool:
+    """Whether the incremental column tells so without a look at the table, as the time of files
+    does: there is no more to be done, and a description may take a look into every file.
+    """
+    if table.mode != "incremental" or not state.loaded or not state.hidden:
+        return False
+    column = state.incremental_column
+    newest = source.newest_hidden(table.source, column, state.watermark)
+    return planning.window_for(table, state, column, newest) is None
 
 
 def _adopt(job: Job, table: TableCopy, state: TableState, destination: Destination) -> TableState:

@@ -110,6 +110,7 @@ class TableSteps:
             parts=len(slices),
             planned_at=datetime.now(UTC).isoformat(timespec="microseconds"),
             nulls=plan.nulls,
+            hidden=plan.info.hides(plan.window.column),
         )
 
     def _planned(
@@ -129,6 +130,7 @@ class TableSteps:
             "lower_bound": window.low.value if window.low else None,
             "upper_bound": window.high.value if window.high else None,
             "rows_skipped_null": pending.nulls,
+            "rejected": _rejected(parts),
             "objects": pending.target.objects,
             "published": published.to_json() if published else None,
             "resumed": resumed,
@@ -165,7 +167,9 @@ class TableSteps:
 
     @as_outcome
     def publish(self, arg: JsonDict) -> JsonDict:
-        """Makes all parts visible at once. Value: the ledger's record, as `published`."""
+        """Makes all parts visible at once. Value: the ledger's record, as `published`, and how
+        many rows were `rejected`.
+        """
         context, job, table = self.context, self.context.job, arg["table"]
         context.check()
         self._hold(arg["run_id"])
@@ -197,7 +201,7 @@ class TableSteps:
             published = destination.publish(commit)
         _check_published(commit, published)
         self._tell(table, "published", published.rows, objects=pending.target.objects)
-        return {"published": published.to_json()}
+        return {"published": published.to_json(), "rejected": _rejected(parts)}
 
     @as_outcome
     def commit(self, arg: JsonDict) -> JsonDict:
@@ -216,6 +220,7 @@ class TableSteps:
             watermark=published.watermark,
             loaded=True,
             incremental_column=(definition.incremental_column or "") if incremental else "",
+            hidden=pending.hidden,
             keys=pending.keys if incremental else (),
             filter=definition.filter,
             include=definition.include,
@@ -306,6 +311,10 @@ class TableSteps:
     def _tell(self, table: str, event: str, count: int = 0, *, objects: bool = False) -> None:
         rows, files = (0, count) if objects else (count, 0)
         self.context.observe(Progress(table, event, rows, files=files))
+
+
+def _rejected(parts: list[tables.Part]) -> int:
+    return sum(part.rows_rejected for part in parts)
 
 
 def _check_published(commit: Commit, published: Published) -> None:

@@ -14,8 +14,8 @@ class Tally:
     def __init__(self, table: str) -> None:
         self._fields: JsonDict = {"source": table, "destination": table, "status": "unchanged"}
         self._counts = dict.fromkeys(
-            ("rows_read", "rows_written", "rows_skipped_null", "files_read", "files_written",
-             "bytes_read", "bytes_written", "parts", "retries"),
+            ("rows_read", "rows_written", "rows_skipped_null", "rows_rejected", "files_read",
+             "files_written", "bytes_read", "bytes_written", "parts", "retries"),
             0,
         )  # fmt: skip
         self._started: float | None = None
@@ -29,7 +29,8 @@ class Tally:
     def of(cls, known: JsonDict) -> Tally:
         """The tally that `to_json` was called on; never one that failed."""
         tally = cls(known["fields"]["source"])
-        tally._fields, tally._counts = dict(known["fields"]), dict(known["counts"])
+        tally._fields = dict(known["fields"])
+        tally._counts |= known["counts"]
         tally._started, tally._ended = known["started"], known["ended"]
         tally._parts_done, tally._earlier = known["parts_done"], known["earlier"]
         tally._objects = known.get("objects", False)
@@ -102,9 +103,12 @@ class Tally:
         self._objects = plan.get("objects", False)
         self._fields["resumed"] = self._fields.get("resumed", False) or plan["resumed"]
 
-    def committed(self, published: JsonDict) -> None:
-        """Takes in a commit: only now do rows count as written; objects are files, not rows."""
+    def committed(self, published: JsonDict, rejected: int) -> None:
+        """Takes in a commit: only now do rows count as written, and as rejected; objects are
+        files, not rows.
+        """
         self._fields["status"] = "copied"
+        self._counts["rows_rejected"] += rejected
         for name in ("files", "bytes") if self._objects else ("rows", "files", "bytes"):
             self._counts[f"{name}_written"] += published[name]
 

@@ -34,6 +34,7 @@ _READ = {
     "rows": _meter.create_counter("copyjob.rows.read", "{row}", "Rows read at the source"),
     "bytes": _meter.create_counter("copyjob.bytes.read", "By", "Their size in memory"),
     "files": _meter.create_counter("copyjob.files.read", "{file}", "Files that held them"),
+    "rejected": _meter.create_counter("copyjob.rows.rejected", "{row}", "Rows left out as bad"),
 }
 _WRITTEN = {
     "rows": _meter.create_counter("copyjob.rows.written", "{row}", "Rows published and committed"),
@@ -96,6 +97,7 @@ def copied(job: str, table: str, part: Part) -> None:
         ("rows", part.rows_read),
         ("bytes", part.bytes_read),
         ("files", part.files_read),
+        ("rejected", part.rows_rejected),
     ):
         if count:
             _READ[what].add(count, about)
@@ -155,6 +157,7 @@ def ended(job: str, result: TableResult) -> None:
             load_type=result.load_type,
             rows_read=result.rows_read,
             rows_written=result.rows_written,
+            rows_rejected=result.rows_rejected,
             seconds=result.duration_s,
             lower_bound=result.lower_bound or "",
             upper_bound=result.upper_bound or "",

@@ -57,6 +57,7 @@ def transfer(context: Context, pending: Pending, part: Part) -> Part:
         files = source.count_files(part.slice)
         rows = _mapped(context, pending, batches, counts)
         staged = destination.stage(pending.target, part.number, rows)
+        rejected = source.rejected
     if staged.rows != counts.rows:
         raise TerminalError(
             f"{counts.rows} rows were read but {staged.rows} were staged",
@@ -69,6 +70,7 @@ def transfer(context: Context, pending: Pending, part: Part) -> Part:
             "rows_read": counts.rows,
             "bytes_read": counts.bytes,
             "files_read": files,
+            "rows_rejected": rejected,
         }
     )
 

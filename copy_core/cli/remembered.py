@@ -189,7 +189,7 @@ def _run_lines(runs: list[RunHeader]) -> Iterator[str]:
             Column("Started (UTC)"),
             Column("Took", right=True),
             Column("Tables", right=True),
-            Column("Rows written", right=True),
+            Column("Written", right=True),
             Column("Trigger", drop=1),
         )
     )
@@ -204,8 +204,14 @@ def _run_lines(runs: list[RunHeader]) -> Iterator[str]:
             text.when(run.started_at),
             took,
             f"{run.failed} of {run.tables} failed" if run.failed else str(run.tables),
-            text.count(run.rows_written),
+            _written(run),
             run.trigger,
             fg=_LOOKS.get(run.status),
         )
     yield from grid.lines(terminal_width())
+
+
+def _written(run: RunHeader) -> str:
+    """What a run wrote; a dash for nothing."""
+    some = run.rows_written or run.files_written
+    return text.amount(run.rows_written, run.files_written) if some else text.NOTHING

@@ -61,6 +61,9 @@ def _add(grid: Grid, table: TableResult, *, windows_beside: bool) -> None:
     if table.rows_skipped_null:
         skipped = text.plural(table.rows_skipped_null, "row")
         below.append(f"left out {skipped} without a value in the incremental column")
+    if table.rows_rejected:
+        rejected = text.plural(table.rows_rejected, "bad row")
+        below.append(f"left out {rejected}: see _rejects/ at the source")
     if table.retries:
         below.append(f"tried again {text.plural(table.retries, 'time')}")
     grid.add(

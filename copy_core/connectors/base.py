@@ -103,11 +103,21 @@ class TableInfo:
                 schema = schema.append(each)
         return schema
 
+    def hides(self, column: str | None) -> bool:
+        """Whether a column is one of those in `hidden`."""
+        return self.hidden is not None and column in self.hidden.names
+
 
 class Source(ABC):
-    """Reads tables. One instance serves one thread at a time; open more for more threads."""
+    """Reads tables. One instance serves one thread at a time; open more for more threads.
+
+    Attributes:
+        rejected: how many rows `read` has left out so far because they are no rows of their table,
+            where the connection has such rows left out; each is written down at the source.
+    """
 
     capabilities: SourceCapabilities
+    rejected: int = 0
 
     @abstractmethod
     def objects(self) -> list[str]:
@@ -140,6 +150,13 @@ class Source(ABC):
         Raises:
             TerminalError: values that cannot be ordered against each other.
         """
+
+    def newest_hidden(self, name: str, column: str, above: Watermark | None) -> Watermark | None:
+        """As `newest`, of a column that was hidden when the table was last planned. A source that
+        knows the values of such a column without a look at the table's rows or schema overrides
+        this: that is all that a run with nothing new then costs.
+        """
+        return self.newest(self.describe(name), column, above)
 
     @abstractmethod
     def count_nulls(self, info: TableInfo, column: str) -> int:

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from copy_core.connectors.option_types import LocalPath, secret_by_reference
 from copy_core.job import Definition, Name
 
 Packing = Literal["none", "snappy", "gzip", "zstd"]
+_TEXT = ("csv", "jsonl")
 
 
 class CsvOptions(Definition):
     """How CSV files are written down."""
 
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
-    """One character between two values."""
+    """One character between two values: of ASCII, and neither a quote nor the end of a line."""
     header: bool = True
     """Whether the first line names the columns; without it they are c0, c1, and so on."""
     null: str = ""
     """The unquoted text that stands for no value."""
     encoding: Name = "utf-8"
     """The encoding of the files that are read, such as utf-16 or windows-1252."""
+
+    @field_validator("delimiter")
+    @classmethod
+    def _separates(cls, delimiter: str) -> str:
+        if not delimiter.isascii() or delimiter in '\0"\r\n':
+            raise ValueError("must be a character of ASCII, and no quote or end of a line")
+        return delimiter
 
 
 class FileOptions(Definition):
@@ -41,6 +49,20 @@ class FileOptions(Definition):
     bad_rows: Literal["fail", "skip"] = "fail"
     """Lines of CSV and JSON lines that are no row of the table: `fail` stops, `skip` leaves them
     out, counts them, and writes them to a reject file."""
+
+    @field_validator("compression")
+    @classmethod
+    def _packs(cls, packing: Packing | None, info: ValidationInfo) -> Packing | None:
+        if packing == "snappy" and info.data.get("format") in _TEXT:
+            raise ValueError("text is packed with gzip or zstd, or not at all (none)")
+        return packing
+
+    @field_validator("bad_rows")
+    @classmethod
+    def _has_lines(cls, policy: str, info: ValidationInfo) -> str:
+        if policy == "skip" and info.data.get("format", "csv") not in _TEXT:
+            raise ValueError("skip leaves out lines: it is for `format: csv` and `format: jsonl`")
+        return policy
 
 
 class LocalOptions(FileOptions):

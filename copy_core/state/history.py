@@ -32,6 +32,7 @@ class RunHeader(Record):
         failed: how many of them failed.
         rows_read: rows read, over all tables.
         rows_written: rows written, over all tables.
+        files_written: files written, over all tables: of rows, or copied as they are.
         bytes_written: bytes written, over all tables.
     """
 
@@ -46,6 +47,7 @@ class RunHeader(Record):
     failed: int
     rows_read: int
     rows_written: int
+    files_written: int = 0  # Records of earlier versions have none.
     bytes_written: int
 
     @classmethod
@@ -58,6 +60,7 @@ class RunHeader(Record):
             failed=sum(t.status == "failed" for t in tables),
             rows_read=sum(t.rows_read for t in tables),
             rows_written=sum(t.rows_written for t in tables),
+            files_written=sum(t.files_written for t in tables),
             bytes_written=sum(t.bytes_written for t in tables),
         )
 

@@ -37,6 +37,7 @@ class Pending(Record):
         parts: how many parts it was split into.
         planned_at: when, ISO 8601 in UTC.
         nulls: rows that the window leaves out because their incremental column is null.
+        hidden: whether the incremental column is one of the table's hidden ones.
         doomed: whether its staged rows were refused for what they are; it is planned anew.
     """
 
@@ -52,6 +53,7 @@ class Pending(Record):
     parts: int
     planned_at: str
     nulls: int = 0
+    hidden: bool = False
     doomed: bool = False
 
 
@@ -66,6 +68,8 @@ class TableState(Record):
         truncate: whether the next commit replaces all rows at the destination.
         forget: whether a reset asked not to take the watermark from the destination's ledger.
         incremental_column: the column that `watermark` is a value of; "" for full copies.
+        hidden: whether that was one of the table's hidden columns, and none of its rows' own; not
+            known, and False, where the watermark comes from the destination's ledger.
         keys: the key columns at the source that rows were merged by; empty when not known.
         filter: the conditions that the copied rows met.
         include: the patterns that the copied files met.
@@ -84,6 +88,7 @@ class TableState(Record):
     truncate: bool = False
     forget: bool = False
     incremental_column: str = ""
+    hidden: bool = False
     keys: tuple[str, ...] = ()
     filter: tuple[Condition, ...] = ()
     include: tuple[str, ...] = ()
@@ -105,6 +110,7 @@ class Part(Record):
         rows_read: rows counted as they left the source; 0 where whole objects are copied.
         bytes_read: their size in memory; that of objects as they are.
         files_read: files that held them, or objects; 0 where rows are not kept in files.
+        rows_rejected: rows that were left out, being no rows of the table.
     """
 
     number: int
@@ -113,6 +119,7 @@ class Part(Record):
     rows_read: int = 0
     bytes_read: int = 0
     files_read: int = 0
+    rows_rejected: int = 0
 
 
 def load(store: StateStore, job: str, table: str) -> tuple[TableState, str]:

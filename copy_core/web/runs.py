@@ -24,6 +24,7 @@ _TABLE = {
     "load_type": "incremental",
     "rows_read": 1200,
     "rows_written": 1200,
+    "rows_rejected": 0,
     "lower_bound": "2026-11-21 23:59:58",
     "upper_bound": "2026-11-22 02:29:41",
     "parts": 1,
@@ -45,6 +46,7 @@ _LISTED = {
     "failed": 0,
     "rows_read": 1200,
     "rows_written": 1200,
+    "files_written": 1,
     "bytes_written": 40960,
 }
 _PROGRESS = {"tables": 2, "done": 1, "failed": 0, "rows": 5200, "bytes": 81920, "rows_per_s": 1733}

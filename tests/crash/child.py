@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 from collections.abc import Callable
@@ -29,18 +28,6 @@ Spec = dict[str, Any]
 Note = Callable[[dict[str, Any]], None]
 
 _connections: TypeAdapter[dict[str, Connection]] = TypeAdapter(dict[str, Connection])
-
-
-class _Some(Points):
-    """Points of which those count that a pattern is found in; the run passes by the others."""
-
-    def __init__(self, among: str, *how: Any) -> None:
-        super().__init__(*how)
-        self._among = re.compile(among)
-
-    def reach(self, name: str, *, quiet: bool = True) -> None:
-        if self._among.search(name):
-            super().reach(name, quiet=quiet)
 
 
 def job_of(settings: dict[str, Any], batch_rows: int) -> dict[str, Any]:
@@ -86,7 +73,7 @@ def _run(
         note({"due": due})
         os.kill(os.getpid(), signal.SIGSTOP)
 
-    points = _Some(spec["among"], spec["kill"], die, spec["stops"], stop)
+    points = Points(spec["kill"], die, spec["stops"], stop, spec["among"])
     events = _count_events(spec["event"], note)
     with watched_connectors(points):
         context = Context(job, connections, watched_store(store, points))

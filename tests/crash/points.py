@@ -8,6 +8,7 @@ Production code knows nothing of it: it is put in place of what the registry ope
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ class Points:
         stops: the numbers of points at which something else happens, or rather at the next one
             where no call of the run is under way.
         stop: makes it happen; is told which of the numbers are due.
+        among: a pattern; points count that it is found in, and the run passes by the others.
     """
 
     def __init__(
@@ -37,9 +39,11 @@ class Points:
         die: Callable[[str], None] = lambda _: None,
         stops: Iterable[int] = (),
         stop: Callable[[list[int]], None] = lambda _: None,
+        among: str = "",
     ) -> None:
         self._kill, self._die = kill, die
         self._stops, self._stop = frozenset(stops), stop
+        self._among = re.compile(among)
         self._due: list[int] = []
         self._lock = threading.Lock()
         self.count = 0
@@ -47,6 +51,8 @@ class Points:
 
     def reach(self, name: str, *, quiet: bool = True) -> None:
         """Arrives at a point; `quiet` when no call is under way there."""
+        if not self._among.search(name):
+            return
         if self.dead is not None:
             raise self.dead
         with self._lock:

@@ -308,12 +308,35 @@ def test_status_lists_runs_and_shows_one(job: Path, state: SqliteStateStore) -> 
     assert len(json.loads(call("status", job, "--json", "--limit", "1").stdout)["runs"]) == 1
     [growing] = [table for table in listed["tables"] if table["source"] == "growing"]
     assert (growing["sequence"], growing["watermark"]) == (1, "30")
-    assert second["run_id"] in call("status", job).stdout
+    shown = [line for line in call("status", job).stdout.splitlines() if "succeeded" in line]
+    assert [first["run_id"] in line and "6 rows" in line for line in shown] == [False, True]
+    assert second["run_id"] in shown[0]
     assert json.loads(call("status", job, "--run", first["run_id"], "--json").stdout) == first
     assert "2 copied" in call("status", job, "--run", first["run_id"]).stdout
     assert call("status", job, "--run", "never").exit_code == 2
     held = _hold(state)
     assert str(held) in call("status", job).stdout
+
+
+@pytest.mark.usefixtures("here")
+def test_status_tells_how_many_files_a_run_copied_as_they_are(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        file = tmp_path / "in" / "folder" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(name)
+    ends = {
+        name: {"type": "local", "root": str(tmp_path / name), "format": "binary"}
+        for name in ("in", "out")
+    }
+    once = {"source": "folder", "mode": "incremental"}
+    told = {"name": "files", "source": "in", "destination": "out", "connections": ends}
+    job = _write(tmp_path, {**told, "tables": [once]})
+    for _ in range(2):
+        assert call("run", job).exit_code == 0
+    runs = json.loads(call("status", job, "--json").stdout)["runs"]
+    assert [(run["rows_written"], run["files_written"]) for run in runs] == [(0, 0), (0, 3)]
+    shown = [line for line in call("status", job).stdout.splitlines() if "succeeded" in line]
+    assert ["3 files" in line for line in shown] == [False, True]
 
 
 @pytest.mark.usefixtures("here")

@@ -80,6 +80,7 @@ def test_a_summary_fits_the_terminal_and_keeps_its_numbers(
             duration_s=9_999,
             rows_per_s=999_999,
             rows_skipped_null=999_999_999,
+            rows_rejected=999_999_999,
             retries=99,
             resumed=True,
         )

@@ -74,13 +74,6 @@ def test_parquet_is_packed_as_the_connection_says(packing: str | None, tmp_path:
     assert {group.column(n).compression for n in range(2)} == {expected}
 
 
-@pytest.mark.parametrize("kind", ["csv", "jsonl"])
-def test_text_is_not_packed_with_snappy(kind: str) -> None:
-    with pytest.raises(ConfigError, match="snappy") as raised:
-        of(format=kind, compression="snappy")
-    assert "gzip" in raised.value.fix
-
-
 @pytest.mark.parametrize("packing", ["gzip", "zstd"])
 def test_what_was_not_written_yet_is_forgotten(packing: str) -> None:
     written = of(format="csv", compression=packing)

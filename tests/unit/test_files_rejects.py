@@ -21,6 +21,8 @@ from copy_core.connectors.files.csv_records import Records
 from copy_core.connectors.files.format import Format, Input, Wanted, format_of
 from copy_core.connectors.files.rejects import Reject
 from copy_core.connectors.files.source import FileSource
+from copy_core.connectors.files.store import Entry
+from copy_core.connectors.files.stores.local import LocalStore
 from copy_core.connectors.options import CsvOptions, LocalOptions
 from copy_core.errors import ConfigError, TerminalError
 from copy_core.model import Slice
@@ -233,12 +235,6 @@ def test_rows_that_are_none_still_fail_where_nobody_said_skip(tmp_path: Path) ->
             sorted_out(of(kind, bad_rows="fail"), given_file(tmp_path / f"x.{kind}", text))
 
 
-def test_parquet_has_no_lines_to_leave_out() -> None:
-    with pytest.raises(ConfigError, match="parquet") as raised:
-        of("parquet")
-    assert "skip" in raised.value.fix
-
-
 CSV = "id,at\n1,10\noops,20\n2,30\n3\n"
 PART = Slice(object="orders", columns=("id", "at"))
 
@@ -314,6 +310,27 @@ def test_reading_that_breaks_off_writes_nothing_down(source: FileSource, root: P
     assert len(list(islice(rows, 2))) == 2
     rows.close()  # type: ignore[attr-defined]  # it is a generator
     assert told(root) == {}
+
+
+class Vanishing(LocalStore):
+    """The folder's second file goes away as it is opened, once what the first left out is told."""
+
+    def open(self, entry: Entry) -> pa.NativeFile:
+        second = Path(self.label, "orders", "b.csv")
+        if entry.key == "orders/b.csv" and told(Path(self.label)):
+            second.unlink(missing_ok=True)
+        return super().open(entry)
+
+
+def test_a_folder_that_is_looked_at_again_counts_once(root: Path) -> None:
+    (root / "orders" / "a.csv").write_text("id,at\noops,10\n")
+    (root / "orders" / "c.csv").write_text("id,at\n7,40\n")
+    options = LocalOptions(
+        type="local", root=str(root), format="csv", bad_rows="skip", types={"id": "int64"}
+    )
+    source = FileSource(Vanishing(str(root), exists=True), options)
+    assert ids(source) == [7]
+    assert source.rejected == 1
 
 
 def test_what_cannot_be_written_down_is_not_left_out(source: FileSource, root: Path) -> None:

@@ -28,6 +28,7 @@ def table(n: int, status: Literal["copied", "failed"] = "copied") -> TableResult
         status=status,
         rows_read=10,
         rows_written=9,
+        files_written=2,
         bytes_written=2**40,
         lower_bound="2026-01-01T00:00:00.0000001",
     )
@@ -77,7 +78,16 @@ def test_a_list_shows_sums(store: StateStore) -> None:
     (header,) = history.runs(store).runs
     assert (header.tables, header.failed) == (3, 1)
     assert (header.rows_read, header.rows_written, header.bytes_written) == (30, 27, 3 * 2**40)
+    assert header.files_written == 6
     assert (header.job, header.trigger, header.status) == ("sales", "schedule", "succeeded")
+
+
+def test_a_run_that_was_recorded_before_files_were_summed_is_listed(store: StateStore) -> None:
+    history.record(store, summary("a", tables=2))
+    for row in store.list(history.ALL):
+        old = {name: value for name, value in row.value.items() if name != "files_written"}
+        store.put(history.ALL, row.key, old)
+    assert [run.files_written for run in history.runs(store).runs] == [0]
 
 
 def test_five_thousand_tables_come_back_in_order(store: StateStore) -> None:

@@ -227,15 +227,16 @@ def test_problems_of_both_files_come_at_once(folder: Path) -> None:
             (
                 "4:28: connections.shop.type: there is no such type of connection;"
                 " known: adls_gen2, azure_blob, azure_sql, azure_sql_mi, delta, fabric_lakehouse,"
-                " fabric_warehouse, local, memory, rds_sql_server, s3, sql_server, sqlite"
+                " fabric_lakehouse_files, fabric_warehouse, local, memory, rds_sql_server, s3,"
+                " sql_server, sqlite"
             ),
         ),
         (
             "{path: x}",
             (
                 "4:21: connections.shop.type: is missing; known: adls_gen2, azure_blob, azure_sql,"
-                " azure_sql_mi, delta, fabric_lakehouse, fabric_warehouse, local, memory,"
-                " rds_sql_server, s3, sql_server, sqlite"
+                " azure_sql_mi, delta, fabric_lakehouse, fabric_lakehouse_files, fabric_warehouse,"
+                " local, memory, rds_sql_server, s3, sql_server, sqlite"
             ),
         ),
         ("text", "4:21: connections.shop: must be a mapping with a type"),
@@ -253,6 +254,29 @@ def test_problems_of_both_files_come_at_once(folder: Path) -> None:
         (
             "{type: local, root: x, csv: {headr: true}}",
             "4:50: connections.shop.csv.headr: unknown key; did you mean 'header'?",
+        ),
+        (
+            "{type: local, root: x, format: csv, compression: snappy}",
+            "4:70: connections.shop.compression: text is packed with gzip or zstd, or not at all",
+        ),
+        (
+            "{type: s3, bucket: x, compression: snappy, format: jsonl}",
+            "4:56: connections.shop.compression: text is packed with gzip or zstd, or not at all",
+        ),
+        (
+            "{type: local, root: x, bad_rows: skip}",
+            "4:54: connections.shop.bad_rows: skip leaves out lines: it is for `format: csv` and",
+        ),
+        (
+            "{type: local, root: x, format: binary, bad_rows: skip}",
+            "4:70: connections.shop.bad_rows: skip leaves out lines: it is for `format: csv` and",
+        ),
+        *(
+            (
+                f"{{type: local, root: x, format: csv, csv: {{delimiter: {written}}}}}",
+                "4:74: connections.shop.csv.delimiter: must be a character of ASCII, and no quote",
+            )
+            for written in ("é", "'\"'", r'"\n"', r'"\r"', r'"\0"')
         ),
         (
             "{type: local, root: x, types: {a: itn}}",
@@ -534,6 +558,10 @@ INCREMENTAL = "source: a, mode: incremental, incremental_column: m"
     [
         ("source: a, mode: incremental", "tables[0]: mode incremental needs incremental_column"),
         (f"{INCREMENTAL}, write: overwrite", "tables[0].write: write overwrite with mode"),
+        (
+            f"{INCREMENTAL}, write: overwrite_partitions",
+            "tables[0].write: write overwrite_partitions with mode incremental would keep only",
+        ),
         (f"{INCREMENTAL}, lookback: 5", "tables[0].lookback: lookback reads rows again"),
         (f"{INCREMENTAL}, nulls: include", "tables[0].nulls: nulls include reads the rows"),
         ("source: a, lookback: 5", "tables[0].lookback: lookback means nothing in mode full"),

@@ -264,7 +264,8 @@ def test_a_step_tells_its_part_even_the_first(collected: Collected, desk: Desk) 
 
 def test_retries_and_files_are_counted(collected: Collected) -> None:
     slice_ = Slice(object="a", columns=("n",))
-    telemetry.copied("sales", "a", Part(number=0, slice=slice_, files_read=3, bytes_read=10))
+    part = Part(number=0, slice=slice_, files_read=3, bytes_read=10, rows_rejected=5)
+    telemetry.copied("sales", "a", part)
     published = Published(sequence=1, watermark=None, rows=0, files=2, bytes=7)
     telemetry.committed("sales", "a", published)
     result = TableResult(source="a", destination="a", status="copied", retries=4)
@@ -272,6 +273,7 @@ def test_retries_and_files_are_counted(collected: Collected) -> None:
     telemetry.ended("sales", result)
     values = {name: points[0][1] for name, points in collected.metrics().items()}
     assert values["copyjob.files.read"] == 3
+    assert values["copyjob.rows.rejected"] == 5
     assert values["copyjob.files.written"] == 2
     assert values["copyjob.bytes.read"] == 10
     assert values["copyjob.bytes.written"] == 7

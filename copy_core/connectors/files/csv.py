@@ -28,8 +28,8 @@ from copy_core.connectors.files.format import (
     reading,
 )
 from copy_core.connectors.files.packed import ending, packed
-from copy_core.connectors.files.salvage import MARK, blocks, ends, salvaged
-from copy_core.connectors.files.text import LineWriter, as_text, sampled, sliced, streamed
+from copy_core.connectors.files.salvage import MARK, beginning, blocks, ends, salvaged
+from copy_core.connectors.files.text import LineWriter, as_text, sliced, streamed
 from copy_core.errors import ConfigError, CopyJobError, TerminalError
 from copy_core.schema import canonical_schema, parse_type
 
@@ -55,7 +55,7 @@ class Csv(Format):
 
     def schema(self, file: Input) -> pa.Schema:
         with reading(file.name):
-            found = sampled(lambda block: inferred(self._dialect, file, self._types, block))
+            found = inferred(self._dialect, self._beginning(file), self._types)
             return check_unique(found, file.name)
 
     def unify(self, schemas: Sequence[tuple[str, pa.Schema]]) -> pa.Schema:
@@ -91,6 +91,19 @@ class Csv(Format):
 
         header = f"{names}\n" if self._options.header else ""
         return LineWriter(packed(sink, self._packing), line, header)
+
+    def _beginning(self, file: Input) -> bytes:
+        """The rows that a file begins with; one at least beside the names of columns."""
+        records, header = Records(self._options.delimiter), self._options.header
+
+        def ended(text: bytes) -> int:
+            bare = text.removeprefix(MARK)
+            end = records.whole(bare)
+            enough = end > (len(records.head(bare)) if header else 0)
+            return len(text) - len(bare) + end if enough else 0
+
+        with self._dialect.text(file) as stream:
+            return b"" if stream is None else beginning(stream, ended)
 
     def _blocks(self, file: Input, wanted: Wanted, block: int) -> Iterator[pa.RecordBatch]:
         names = None if self._options.header else wanted.schema.names

@@ -7,6 +7,7 @@ up to the next quote that is not doubled; what follows that is taken as it is.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 # {0} is the delimiter. Nothing that has matched is tried in another way: a text would take for
 # ever whose quote is never closed, and one that goes on might seem to end.
@@ -35,19 +36,21 @@ class Records:
 
     def split(self, text: bytes) -> list[bytes]:
         """The rows of a text, each with its end; the last one may have none."""
-        rows, end = [], 0
-        while match := self._row.match(text, end):
-            rows.append(match[0])
-            end = match.end()
-        if rest := text[end:]:
-            rows.append(rest)
-        return rows
+        return list(self._split(text))
 
     def head(self, text: bytes) -> bytes:
         """The first row that is not empty, with what is before it."""
         end = 0
-        for row in self.split(text):
+        for row in self._split(text):
             end += len(row)
             if row.strip(b"\r\n"):
                 break
         return text[:end]
+
+    def _split(self, text: bytes) -> Iterator[bytes]:
+        end = 0
+        while match := self._row.match(text, end):
+            yield match[0]
+            end = match.end()
+        if rest := text[end:]:
+            yield rest

@@ -12,45 +12,40 @@ import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 
 from copy_core.connectors.files.csv_dialect import Dialect
-from copy_core.connectors.files.format import Input
 from copy_core.connectors.files.text import LONG, long_integers
 
 _PADDED = r"^\s*[+-]?0[0-9xX]"
 _TOO_LONG = r"^\s*[+-]?[0-9]{16,}\s*$"
 
 
-def inferred(
-    dialect: Dialect, file: Input, types: Mapping[str, pa.DataType], block: int
-) -> pa.Schema:
+def inferred(dialect: Dialect, text: bytes, types: Mapping[str, pa.DataType]) -> pa.Schema:
     """The columns of a file.
 
     Args:
         dialect: how to read it.
-        file: the file.
+        text: the rows that it begins with.
         types: the types of columns that are known.
-        block: how many bytes of it to look at.
     """
+    if not text:
+        return pa.schema([])
     header = dialect.options.header
-    with dialect.text(file) as stream:
-        if stream is None:
-            return pa.schema([])
-        options = arrow_csv.ReadOptions(
-            block_size=block, use_threads=False, autogenerate_column_names=not header
-        )
-        try:
-            with dialect.open(stream, options, lenient=dialect.lenient) as reader:
-                fields = list(reader.schema)
-        except pa.ArrowInvalid as e:
-            # Empty lines alone: rows of one column without a value.
-            if "cannot infer number of columns" not in str(e) or header:
-                raise
-            fields = [pa.field("c0", pa.null())]
+    options = arrow_csv.ReadOptions(
+        block_size=len(text) + 1, use_threads=False, autogenerate_column_names=not header
+    )
+    try:
+        with dialect.open(pa.BufferReader(text), options, lenient=dialect.lenient) as reader:
+            fields = list(reader.schema)
+    except pa.ArrowInvalid as e:
+        # Empty lines alone: rows of one column without a value.
+        if "cannot infer number of columns" not in str(e) or header:
+            raise
+        fields = [pa.field("c0", pa.null())]
     if not header:
         fields = [field.with_name(f"c{n}") for n, field in enumerate(fields)]
     # Text that is no UTF-8 is inferred as binary; as text, it is an error.
     fields = [pa.field(f.name, pa.string()) if pa.types.is_binary(f.type) else f for f in fields]
     fields = [field.with_type(types.get(field.name, field.type)) for field in fields]
-    return _with_all_digits(dialect, file, types, pa.schema(fields), block)
+    return _with_all_digits(dialect, text, types, pa.schema(fields))
 
 
 def united(schemas: Sequence[tuple[str, pa.Schema]]) -> pa.Schema:
@@ -66,7 +61,7 @@ def united(schemas: Sequence[tuple[str, pa.Schema]]) -> pa.Schema:
 
 
 def _with_all_digits(
-    dialect: Dialect, file: Input, types: Mapping[str, pa.DataType], schema: pa.Schema, block: int
+    dialect: Dialect, text: bytes, types: Mapping[str, pa.DataType], schema: pa.Schema
 ) -> pa.Schema:
     """The schema with columns as text whose digits a number would not keep, and integers marked
     whose digits a float would not.
@@ -79,11 +74,11 @@ def _with_all_digits(
     ]
     if not numbers or len(set(schema.names)) < len(schema.names):
         return schema
-    text = pa.schema([(name, pa.string()) for name in schema.names])
+    as_text = pa.schema([(name, pa.string()) for name in schema.names])
     names = None if dialect.options.header else schema.names
-    with dialect.text(file) as stream:
-        rows = dialect.rows(stream, text, numbers, block, names=names, lenient=dialect.lenient)
-        first = next(rows, text.empty_table())
+    stream, block = pa.BufferReader(text), len(text) + 1
+    rows = dialect.rows(stream, as_text, numbers, block, names=names, lenient=dialect.lenient)
+    first = next(rows, as_text.empty_table())
     for name in numbers:
         field, texts = schema.field(name), first.column(name)
         padded, too_long = (

@@ -152,12 +152,6 @@ def format_of(options: FileOptions) -> Format:
         return Csv(options)
     if options.format == "jsonl":
         return JsonLines(options)
-    if options.bad_rows == "skip":
-        raise ConfigError(
-            f"files of the format {options.format} have no lines that could be left out",
-            fix="Remove `bad_rows: skip`, which is for CSV and JSON lines",
-            code="bad-rows-unfit",
-        )
     return Parquet(options.compression or "snappy")
 
 

@@ -27,8 +27,8 @@ from copy_core.connectors.files.format import (
 )
 from copy_core.connectors.files.jsonl_types import inferred, united
 from copy_core.connectors.files.packed import ending, packed
-from copy_core.connectors.files.salvage import blocks, salvaged
-from copy_core.connectors.files.text import LineWriter, as_text, sampled, sliced, streamed, typed
+from copy_core.connectors.files.salvage import beginning, blocks, salvaged
+from copy_core.connectors.files.text import LineWriter, as_text, sliced, streamed, typed
 from copy_core.errors import TerminalError
 from copy_core.schema import canonical_schema, parse_type
 
@@ -51,11 +51,11 @@ class JsonLines(Format):
         self.extension = f".jsonl{ending(options.compression)}"
 
     def schema(self, file: Input) -> pa.Schema:
-        def look(block: int) -> pa.Schema:
-            return inferred(file, self._types, block, lenient=self._lenient)
-
         with reading(file.name):
-            return check_unique(sampled(look), file.name)
+            with jsonl_rows.text_of(file) as stream:
+                text = b"" if stream is None else beginning(stream, jsonl_rows.Lines().whole)
+            found = inferred(text, self._types, lenient=self._lenient)
+            return check_unique(found, file.name)
 
     def unify(self, schemas: Sequence[tuple[str, pa.Schema]]) -> pa.Schema:
         return canonical_schema(united(schemas))

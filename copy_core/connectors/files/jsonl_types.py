@@ -11,8 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.json as arrow_json
 
-from copy_core.connectors.files.format import Input, bad_value
-from copy_core.connectors.files.jsonl_rows import text_of
+from copy_core.connectors.files.format import bad_value
 from copy_core.connectors.files.text import LONG, long_integers
 from copy_core.errors import TerminalError
 
@@ -20,37 +19,30 @@ _LONG = re.compile(rb"[\s:]-?[0-9]{16}")
 _KINDS = {str: "text", bool: "truth", int: "number", float: "number", list: "list", dict: "object"}
 
 
-def inferred(
-    file: Input, types: Mapping[str, pa.DataType], block: int, *, lenient: bool
-) -> pa.Schema:
+def inferred(text: bytes, types: Mapping[str, pa.DataType], *, lenient: bool) -> pa.Schema:
     """The columns of a file.
 
     Args:
-        file: the file.
+        text: the lines that it begins with.
         types: the types of columns that are known.
-        block: how many bytes of it to look at.
         lenient: lines that are no row are passed over.
     """
-    with text_of(file) as stream:
-        if stream is None:
-            return pa.schema([])
-        try:
-            fields = _seen(stream, block)
-        except pa.ArrowInvalid as e:
-            if not lenient or "straddl" in str(e):
-                raise
-            with file.stream() as again:
-                names, good = _good(again.read(block), types)
-            seen = {f.name: f for f in _seen(pa.BufferReader(good), len(good) + 1)}
-            fields = [seen.get(name) or pa.field(name, types[name]) for name in names]
+    if not text.strip():
+        return pa.schema([])
+    try:
+        fields = _seen(text)
+    except pa.ArrowInvalid:
+        if not lenient:
+            raise
+        names, good = _good(text, types)
+        seen = {f.name: f for f in _seen(good)}
+        fields = [seen.get(name) or pa.field(name, types[name]) for name in names]
     fields = [f.with_type(types.get(f.name, _plain(f.type))) for f in fields]
     t = pa.types
     guessed = [f for f in fields if f.name not in types]
     numbers = {f.name: f for f in guessed if t.is_floating(f.type) or t.is_integer(f.type)}
     if not numbers:
         return pa.schema(fields)
-    with file.stream() as stream:
-        text = stream.read(block)
     for name, value, line in _long_integers(text, numbers):
         if t.is_floating(numbers[name].type):
             why = f"a float would not keep all digits of {value}"
@@ -81,9 +73,9 @@ def united(schemas: Sequence[tuple[str, pa.Schema]]) -> pa.Schema:
     return pa.schema(merged)
 
 
-def _seen(stream: pa.NativeFile, block: int) -> list[pa.Field]:
-    options = arrow_json.ReadOptions(use_threads=False, block_size=block)
-    with arrow_json.open_json(stream, options) as reader:
+def _seen(text: bytes) -> list[pa.Field]:
+    options = arrow_json.ReadOptions(use_threads=False, block_size=len(text) + 1)
+    with arrow_json.open_json(pa.BufferReader(text), options) as reader:
         return list(reader.schema)
 
 

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from copy_core.errors import ConfigError
-
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
@@ -31,19 +29,8 @@ def bare(path: PurePosixPath) -> PurePosixPath:
 
 
 def ending(packing: Packing | None) -> str:
-    """What the names of text files that are packed so end in.
-
-    Raises:
-        ConfigError: text is not packed so.
-    """
-    found = _WRITTEN.get(packing or "none")
-    if found is None:
-        raise ConfigError(
-            f"text files are not packed with {packing}",
-            fix="Set `compression` to none, gzip or zstd, or `format: parquet`",
-            code="compression-unfit",
-        )
-    return found
+    """What the names of text files that are packed so end in."""
+    return _WRITTEN[packing or "none"]
 
 
 @contextmanager
@@ -130,6 +117,6 @@ class _Gate(io.RawIOBase):
 
 
 def packed(sink: pa.NativeFile, packing: Packing | None) -> Packed:
-    """A sink that packs text; `close` or `abandon` it in the end. Raises as `ending`."""
+    """A sink that packs text; `close` or `abandon` it in the end."""
     kinds = {"": Packed, ".gz": _Gzip, ".zst": _Zstd}
     return kinds[ending(packing)](sink)

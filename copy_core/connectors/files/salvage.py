@@ -12,7 +12,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from copy_core.connectors.files.rejects import Reject, Rejecting
-from copy_core.connectors.files.text import BLOCK, LONGEST_ROW, too_long
+from copy_core.connectors.files.text import BLOCK, LONGEST_ROW, SAMPLE, too_long
 from copy_core.errors import TerminalError
 
 _FEW = 8
@@ -28,6 +28,27 @@ class Lines(Protocol):
 
     def split(self, text: bytes) -> list[bytes]:
         """The rows of a text, each with its end; the last one may have none."""
+
+
+def beginning(stream: pa.NativeFile, ended: Callable[[bytes], int]) -> bytes:
+    """The rows at the beginning of a text that types are inferred from. Arrow's readers would read
+    many blocks ahead while somebody looks at the first.
+
+    Args:
+        stream: the text.
+        ended: how many bytes of a text are rows that have ended; 0 where they are too few yet.
+
+    Raises:
+        TerminalError: a row is longer than a block may be.
+    """
+    text: bytes = stream.read(SAMPLE)
+    while more := stream.read(1):
+        if end := ended(text):
+            return text[:end]
+        if len(text) > LONGEST_ROW:
+            raise too_long()
+        text += more + stream.read(len(text))
+    return text
 
 
 def blocks(stream: pa.NativeFile, lines: Lines) -> Iterator[bytes]:

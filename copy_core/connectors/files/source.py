@@ -52,15 +52,11 @@ class FileSource(Source):
     name and etag, and the schema: a part reads these and no others, also when it is read again
     days later, and refuses a file that changed or went away meanwhile. Files that are not pinned
     are listed again where one went away before anything was made of it.
-
-    Attributes:
-        rejected: how many lines `read` has left out so far, being no rows of their table.
     """
 
     capabilities = SourceCapabilities(incremental=True, splits=True)
 
     def __init__(self, store: Store, options: FileOptions) -> None:
-        self.rejected = 0
         self._store = store
         self._types = options.types
         self._kind = options.format
@@ -81,6 +77,12 @@ class FileSource(Source):
             if column == FILE_MODIFIED and column in shape.hidden.names:
                 return self._newest_file(info.object, above)
             return folder.settled(lambda: self._newest(shape, info, column, above))
+
+    def newest_hidden(self, name: str, column: str, above: Watermark | None) -> Watermark | None:
+        """By the listing alone."""
+        del column
+        with guarded(table=name):
+            return self._newest_file(name, above)
 
     def count_nulls(self, info: TableInfo, column: str) -> int:
         shape = Shape.described(info)
@@ -133,7 +135,8 @@ class FileSource(Source):
     def read(self, part: Slice, batch_rows: int) -> Iterator[pa.RecordBatch]:
         with guarded(table=part.object):
             if part.range is None:
-                first, rest = folder.settled(lambda: self._begun(part, batch_rows))
+                counted = self.rejected
+                first, rest = folder.settled(lambda: self._begun(part, batch_rows, counted))
                 yield from first
                 yield from rest
                 return
@@ -223,9 +226,17 @@ class FileSource(Source):
         return Watermark(kind=info.watermarks[column], value=top.cast(pa.string()).as_py())
 
     def _begun(
-        self, part: Slice, batch_rows: int
+        self, part: Slice, batch_rows: int, rejected: int
     ) -> tuple[list[pa.RecordBatch], Iterator[pa.RecordBatch]]:
-        """The first batch, if there is one, and the others, of the files as they are now."""
+        """The first batch, if there is one, and the others, of the files as they are now.
+
+        Args:
+            part: what to read.
+            batch_rows: rows held at a time, at most.
+            rejected: how many lines were left out before; those of a look that broke off are read
+                again.
+        """
+        self.rejected = rejected
         files = self._files(part.object)
         shape = Shape.described(self._described(files, part.object))
         scan = Scan(shape, part, batch_rows)

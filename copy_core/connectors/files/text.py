@@ -81,18 +81,6 @@ def sliced(batch: pa.RecordBatch, rows: int) -> Iterator[pa.RecordBatch]:
         yield batch.slice(start, rows)
 
 
-def sampled(open_at: Callable[[int], pa.Schema]) -> pa.Schema:
-    """What `open_at` infers from a file's first block, which must hold a whole row."""
-    block = SAMPLE
-    while True:
-        try:
-            return open_at(block)
-        except pa.ArrowInvalid as e:
-            if "straddl" not in str(e) or block >= LONGEST_ROW:
-                raise
-            block *= 8
-
-
 def as_text(array: pa.Array) -> pa.Array:
     """Each value of a canonical type as the text that stands for it; null stays null."""
     kind = array.type

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from copy_core.connectors.files.ledger import AREA, Ledger
-from copy_core.connectors.files.store import confined
+from copy_core.connectors.files.ledger import Ledger
+from copy_core.connectors.files.store import AREA, confined
 from copy_core.errors import TransientError
 
 if TYPE_CHECKING:
