@@ -99,7 +99,7 @@ def make_folder(path: Path) -> None:
         make_folder(path.parent)
         try:
             path.mkdir(exist_ok=True)
-        except FileNotFoundError:
+        except (FileNotFoundError, FileExistsError):  # Others remove what is empty just now.
             if not left:
                 raise
             continue

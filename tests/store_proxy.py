@@ -43,10 +43,12 @@ class Exchange:
         path: its path and query.
         headers: its headers.
         body: its body.
+        port: that of whoever asks.
     """
 
     def __init__(self, handler: _Handler) -> None:
         self._handler = handler
+        self.port: int = handler.client_address[1]
         self.method, self.path = handler.command, handler.path
         self.headers = {k: v for k, v in handler.headers.items() if k.lower() not in _BY_HOP}
         self.body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))

@@ -109,7 +109,7 @@ class Copy:
         self._ends = ends
         self.place.put(f"{self._below}/{STALE}", _STALE)
 
-    def run(self, *, retries: int = 4) -> dict[str, Any] | None:
+    def run(self, *, retries: int = 4, delete_source: bool = False) -> dict[str, Any] | None:
         """Runs the job; the error, if it failed."""
         setting = self._setting
         table: dict[str, Any] = {"source": TABLE, "parts": 2, "write": setting.write}
@@ -117,6 +117,8 @@ class Copy:
             table["mode"] = "incremental"
             if setting.form != "binary":
                 table["incremental_column"] = "_file_modified"
+        if delete_source:
+            table["delete_source"] = True
         source, target = (end.model_dump(mode="json", exclude_defaults=True) for end in self._ends)
         definition = {
             "name": "faults",

@@ -213,6 +213,7 @@ class StoreKit:
             lambda: store.move("x", key),
             lambda: store.move(key, "y"),
             lambda: store.remove([key]),
+            lambda: store.discard([(key, entry.etag)]),
             lambda: store.copied(other, other.put("x", b"1"), key, Properties()),
         ]
         for use in uses[:-1] if not self.copies else uses:
@@ -549,6 +550,29 @@ class StoreKit:
         store.remove([])
         assert keys(store) == list(IN_ORDER[1:])
 
+    def test_what_is_the_same_still_is_discarded(self, store: Store) -> None:
+        names = [f"{n // 100}/{n:03}" for n in range(300)]  # more than one request removes
+        fill(store, names)
+        seen = [(entry.key, entry.etag) for entry in store.list()]
+        for key in (names[0], names[150]):
+            store.put(key, b"new")
+        store.remove([names[299]])
+        for _ in range(2):
+            store.discard([*seen, ("never", seen[0][1]), ("0", seen[0][1])])
+            assert keys(store) == [names[0], names[150]]
+        assert content(store, names[0]) == content(store, names[150]) == b"new"
+        store.discard([])
+        for entry in list(store.list()):
+            store.discard([(entry.key, entry.etag)])
+        assert keys(store) == []
+
+    def test_odd_keys_are_discarded(self, store: Store) -> None:
+        names = [key for key in ODD_KEYS if key not in self.unfit]
+        seen = [(key, store.put(key, b"1").etag) for key in names]
+        store.put(names[0], b"2")
+        store.discard(seen)
+        assert keys(store) == [names[0]]
+
     @pytest.mark.parametrize("size", [0, 1, 9 << 20])
     def test_the_service_copies_by_itself(self, store: Store, other: Store, size: int) -> None:
         data = random_bytes(size)
@@ -617,6 +641,7 @@ class ServiceKit(StoreKit):
             lambda: nowhere.put("x", b"1", NOTHING),
             lambda: nowhere.move("x", "y"),
             lambda: nowhere.remove(["x"]),
+            lambda: nowhere.discard([("x", "1")]),
         ]
         for use in uses:
             with pytest.raises(ConfigError) as caught:

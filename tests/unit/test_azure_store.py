@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 
 import pytest
+from azure.core.pipeline.transport import HttpTransport
 from azure.storage.blob import (
     ContainerClient,
     ContainerSasPermissions,
@@ -28,6 +31,8 @@ from copy_core.connectors.files.stores.azure import AzureStore
 from copy_core.connectors.files.stores.azure_listing import by_bytes, slashed
 from copy_core.errors import ConfigError, CopyJobError, TerminalError, TransientError
 from tests.servers import Azurite
+from tests.store_proxy import Rule, damaged, proxy
+from tests.store_proxy import refused as broken
 
 RACERS = 8
 
@@ -268,6 +273,56 @@ def test_a_service_that_is_away_may_come_back() -> None:
     refused(lambda: store.put("x", b"1", NOTHING), TransientError, "storage-unreachable")
 
 
+# Its clock
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HttpTransport, "sleep", lambda *_: None)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_connection_that_breaks_once_does_not_stop_the_clock(
+    client: ContainerClient, azurite: Azurite
+) -> None:
+    with proxy(azurite.blob_origin) as between:
+        store = store_of(
+            f"{between.origin}/{azurite.account}", client.container_name, account_key=azurite.key
+        )
+        between.reset(Rule(broken, times=1))
+        assert abs(store.now() - time.time_ns()) < 60 * 10**9
+        assert between.hits == 1
+
+
+@pytest.mark.usefixtures("impatient")
+def test_nobody_waits_for_ever_for_the_clock(client: ContainerClient, azurite: Azurite) -> None:
+    with proxy(azurite.blob_origin) as between:
+        store = store_of(
+            f"{between.origin}/{azurite.account}", client.container_name, account_key=azurite.key
+        )
+        # The SDK tries again, with success, and tells nothing of the answer.
+        between.reset(Rule(broken, every=2))
+        refused(store.now, TransientError, "storage-unreachable", "network")
+    # Now nothing is there at all.
+    refused(store.now, TransientError, "storage-unreachable")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind", "ours"),
+    [
+        (404, "ContainerNotFound", ConfigError, "root-missing"),
+        (403, "AuthorizationFailure", ConfigError, "no-right"),
+        (503, "ServerBusy", TransientError, "storage-unreachable"),
+    ],
+)
+@pytest.mark.usefixtures("impatient")
+def test_a_clock_that_may_not_be_asked(
+    status: int, code: str, kind: type[CopyJobError], ours: str
+) -> None:
+    with answering(status, code) as (url, _):
+        refused(store_of(url, "c", auth="anonymous").now, kind, ours)
+
+
 # Objects that others wrote
 
 
@@ -289,6 +344,19 @@ def test_bytes_are_held_against_the_md5_that_is_known(
     assert entry is not None
     refused(lambda: store.read(entry, 0, 3), TransientError, "checksum", "Content-MD5")
     assert store.read(entry, 1, 2) == b"23"
+
+
+@pytest.mark.parametrize("md5", [None, hashlib.md5(b"123").digest()])
+def test_bytes_that_change_on_their_way_are_refused(
+    azurite: Azurite, client: ContainerClient, store: Store, md5: bytes | None
+) -> None:
+    with proxy(azurite.blob_origin) as between:
+        url = azurite.blob_endpoint.replace(azurite.blob_origin, between.origin)
+        through = store_of(url, client.container_name, prefix="root", account_key=azurite.key)
+        between.reset(Rule(damaged, times=1))
+        properties = Properties(md5=md5)
+        refused(lambda: through.put("x", b"123", properties=properties), TransientError, "checksum")
+    assert store.stat("x") is None
 
 
 @pytest.mark.parametrize("kind", ["append", "page"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -288,6 +290,72 @@ def test_what_changed_after_it_was_copied_stays_at_the_source(house: House) -> N
     assert house.found(house.source) == {"in/b": "2"}
 
 
+def test_what_is_replaced_as_it_is_removed_goes_with_the_next_window(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.settings = {"delete_source": True, "mode": "incremental"}
+    house.put("in/a", "1")
+    house.put("in/b", "1")
+    rename = Path.rename
+
+    def late(path: Path, target: Path) -> Path:
+        if path == house.source / "in/b":
+            house.put("new", "2")
+            (house.source / "new").replace(path)
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", late)
+        assert counts(house.one()) == ("copied", 2, 2)
+    assert house.found(house.source) == {"in/b": "2"}
+    assert house.found() == {"in/a": "1", "in/b": "1"}
+    assert counts(house.one()) == ("copied", 1, 1)
+    assert house.found(house.source) == {}
+    assert house.found() == {"in/a": "1", "in/b": "2"}
+
+
+DIES = """
+import os, sys
+from pathlib import Path
+from copy_core import jobfile
+from copy_core.context import Context
+from copy_core.runners.local import LocalRunner
+from copy_core.state.sqlite import SqliteStateStore
+
+replacing = sys.argv[3] == "another"
+rename = Path.rename
+
+def dies(path, target):
+    if replacing:
+        path.with_name("new").write_text("2")
+        path.with_name("new").replace(path)
+    rename(path, target)
+    os.kill(os.getpid(), 9)
+
+Path.rename = dies
+loaded = jobfile.load(Path(sys.argv[1]))
+LocalRunner(Context(loaded.job, loaded.connections, SqliteStateStore(Path(sys.argv[2])))).run()
+"""
+
+
+@pytest.mark.parametrize(("taken", "text"), [("what was copied", "1"), ("another", "2")])
+def test_what_a_run_had_taken_from_the_source_when_it_died_is_not_lost(
+    house: House, taken: str, text: str
+) -> None:
+    house.settings = {"delete_source": True, "mode": "incremental"}
+    house.put("in/a", "1")
+    house.context()
+    command = [sys.executable, "-c", DIES, *map(str, (house.folder / "job.json", house.folder))]
+    command[-1] += "/state.db"
+    assert subprocess.run([*command, taken], check=False).returncode == -9
+    assert house.found(house.source) == {}
+    assert house.found() == {"in/a": "1"}
+    house.one()
+    assert house.found(house.source) == {}
+    assert house.found() == {"in/a": text}
+    assert [path.name for path in house.source.rglob("*")] == ["in"]
+
+
 def test_a_run_that_died_before_it_removed_the_source_does_so_next_time(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -528,7 +596,7 @@ class Away:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
         self.left = after
         self._lock = threading.Lock()
-        for name in ("put", "upload", "remove"):
+        for name in ("put", "upload", "remove", "discard"):
             monkeypatch.setattr(LocalStore, name, self._guarded(getattr(LocalStore, name)))
 
     def _guarded(self, work: Callable[..., Any]) -> Callable[..., Any]:

@@ -32,11 +32,11 @@ from contextlib import suppress
 
 from pydantic import ValidationError
 
-from copy_core.connectors.files.pages import AREA, Move, Page, key_of
-from copy_core.connectors.files.store import NOTHING, Entry, Store
+from copy_core.connectors.files.pages import Move, Page, key_of
+from copy_core.connectors.files.store import AREA, NOTHING, Entry, Store
 from copy_core.errors import ConflictError, TerminalError, TransientError
 
-__all__ = ["AREA", "Ledger", "Move", "Page", "key_of"]
+__all__ = ["Ledger", "Move", "Page", "key_of"]
 
 _TRIES = 20
 # A move is a request or two to an object store, or a flush to a disk that serves many at once.

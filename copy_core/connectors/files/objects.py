@@ -48,7 +48,9 @@ BYTES_PER_PART = 1 << 30
 """What one part is meant to hold: minutes of work at the slowest rates that were measured."""
 
 _COUNTED = 5_000
-_REMOVERS = 16
+# As many as a service removes in less than a second, and not so many at a time that it is busy.
+_BATCH = 256
+_REMOVERS = 4
 
 
 class ObjectSource(Source):
@@ -165,16 +167,11 @@ class ObjectSource(Source):
 
     def discard(self, copied: Iterable[Placed]) -> None:
         """Removes objects that were copied, if they are the same still. May be called again."""
-
-        def same(placed: Placed) -> bool:
-            now = self.store.stat(placed.source)
-            return now is not None and now.etag == placed.etag
-
-        waiting = iter(copied)
+        waiting = ((placed.source, placed.etag) for placed in copied)
+        batches = iter(lambda: list(islice(waiting, _BATCH)), [])
         with ThreadPoolExecutor(_REMOVERS, thread_name_prefix="discard") as pool:
-            while some := list(islice(waiting, 1000)):
-                still = zip(some, pool.map(same, some), strict=True)
-                self.store.remove([placed.source for placed, kept in still if kept])
+            while some := list(islice(batches, _REMOVERS)):
+                list(pool.map(self.store.discard, some))
 
     def close(self) -> None:
         self.store.close()

@@ -9,8 +9,6 @@ from pydantic import Field
 
 from copy_core.model import JsonDict, Published, Record
 
-AREA = "_copyjob"
-"""The folder in that of a table where all lies that is not its rows."""
 _KEPT = 8
 
 

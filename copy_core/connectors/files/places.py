@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from copy_core.connectors.files.ledger import AREA
 from copy_core.connectors.files.patterns import fixed, is_pattern, matcher
-from copy_core.connectors.files.store import confined
+from copy_core.connectors.files.store import AREA, confined
 
 if TYPE_CHECKING:
     from copy_core.connectors.files.store import Entry, Store

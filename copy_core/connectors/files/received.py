@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from copy_core.connectors.base import Destination, DestinationCapabilities
 from copy_core.connectors.files.agreement import Agreed, Agreement, ledger_of
 from copy_core.connectors.files.carry import carry
-from copy_core.connectors.files.ledger import AREA, Ledger, Move
+from copy_core.connectors.files.ledger import Ledger, Move
 from copy_core.connectors.files.manifest import (
     Manifest,
     Placed,
@@ -28,7 +28,7 @@ from copy_core.connectors.files.manifest import (
 )
 from copy_core.connectors.files.parcel import Errand
 from copy_core.connectors.files.places import folder_of
-from copy_core.connectors.files.store import confined
+from copy_core.connectors.files.store import AREA, confined
 from copy_core.errors import ConfigError, ConflictError, TerminalError, TransientError
 from copy_core.model import Commit, Published, Staged, Target
 from copy_core.schema import schema_from_json

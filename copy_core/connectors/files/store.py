@@ -58,6 +58,8 @@ class Properties:
     md5: bytes | None = None
 
 
+AREA = "_copyjob"
+"""The folder in that of a table where all lies that is not its rows."""
 ANYTHING: None = None
 """For `Store.put`: whatever is there is replaced."""
 NOTHING = ""
@@ -84,6 +86,9 @@ class Upload(ABC):
     def complete(self) -> Entry:
         """Makes the object visible in one step, in place of the one that had its key. No part at
         all makes an empty object.
+
+        Raises:
+            TerminalError: a part between others was never put (`part-missing`).
         """
 
     @abstractmethod
@@ -177,6 +182,16 @@ class Store(ABC):
     def remove(self, keys: Iterable[str]) -> None:
         """Removes objects; those that are not there are fine."""
 
+    @abstractmethod
+    def discard(self, objects: Iterable[tuple[str, str]]) -> None:
+        """Removes objects that are the same still. One that has changed stays, also if it does so
+        at this very moment, where the service takes a condition for a removal; one that is not
+        there is fine.
+
+        Args:
+            objects: the key of each, and the etag that it must have.
+        """
+
     def fetch(self, entry: Entry) -> tuple[bytes, Properties]:
         """A small object whole, with what is kept beside its bytes; raises as `read`. In fewer
         requests than `read` and `properties` take, where the store can.
@@ -198,6 +213,19 @@ class Store(ABC):
             The new object; None where the service cannot (nothing was done then): stream it.
         """
         del source, entry, key, properties
+        return None
+
+    def signed_url(self, entry: Entry, seconds: int) -> str | None:
+        """An address from which whoever has it may read an object for a while.
+
+        Args:
+            entry: the object.
+            seconds: how long; no longer than the credentials live.
+
+        Returns:
+            The address; None where there is none that other services could reach.
+        """
+        del entry, seconds
         return None
 
     def unfinished(self, prefix: str = "") -> int | None:

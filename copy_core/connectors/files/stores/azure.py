@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError, ResourceModifiedError
@@ -23,8 +23,8 @@ from copy_core.connectors.files.store import (
     Upload,
     confined,
 )
-from copy_core.connectors.files.stores import azure_copy, azure_listing
-from copy_core.connectors.files.stores.azure_faults import ABSENT, code_of, fault, faults
+from copy_core.connectors.files.stores import azure_copy, azure_listing, azure_remove
+from copy_core.connectors.files.stores.azure_faults import ABSENT, code_of, faults
 from copy_core.connectors.files.stores.azure_login import Login
 from copy_core.connectors.files.stores.azure_properties import described, properties_of
 from copy_core.connectors.files.stores.azure_upload import (
@@ -38,9 +38,8 @@ from copy_core.errors import ConfigError, ConflictError, TransientError
 if TYPE_CHECKING:
     from copy_core.connectors.file_options import AzureStorageOptions
 
-_BATCH = 256
-"""How many blobs one request removes: https://learn.microsoft.com/rest/api/storageservices/blob-batch."""
 _SIGNED_SECONDS = 3600
+_CLOCK_TRIES = 5
 
 
 class AzureStore(Store):
@@ -51,14 +50,18 @@ class AzureStore(Store):
 
     Attributes:
         page_size: how many objects a request for a listing asks for.
+        version: the version of the service that is spoken; None is the SDK's newest.
+        take_away: removes up to `azure_remove.BATCH` blobs.
     """
 
     tick_ns = 10**9
     page_size = 5_000
+    version: ClassVar[str | None] = None
+    take_away = staticmethod(azure_remove.together)
 
     def __init__(self, options: AzureStorageOptions) -> None:
         self._login = Login(options)
-        self._client = self._login.container()
+        self._client = self._login.container(self.version)
         prefix = options.prefix.strip("/")
         self._root = f"{confined(prefix)}/" if prefix else ""
         self._named_so = options.type == "adls_gen2"
@@ -69,17 +72,23 @@ class AzureStore(Store):
     def now(self) -> int:
         dates: list[str] = []
 
-        def keep(answer: Any) -> None:
-            if answer.http_response.status_code < 300:
-                dates.append(answer.http_response.headers["Date"])
+        def keep(pipeline: Any) -> None:
+            answer = pipeline.http_response
+            status, date = answer.status_code, answer.headers.get("Date")
+            if date and (status < 300 or status == 404):  # where there is no folder there is a time
+                dates.append(date)
 
-        while not dates:  # the SDK forgets the hook when a connection breaks, and tries again
-            with faults():
-                found = self._client.list_blobs(
-                    self._root, results_per_page=1, raw_response_hook=keep
-                )
-                next(found.by_page(), None)
-        return nanoseconds(parsedate_to_datetime(dates[-1]))
+        for _ in range(_CLOCK_TRIES):
+            found = self._client.list_blobs(self._root, results_per_page=1, raw_response_hook=keep)
+            next(azure_listing.items(found.by_page()), None)
+            if dates:
+                return nanoseconds(parsedate_to_datetime(dates[-1]))
+            # The SDK forgot the hook: a connection broke, and it tried again by itself.
+        raise TransientError(
+            "the connection breaks whenever the service is asked for its time",
+            fix="If it goes on, check the network",
+            code="storage-unreachable",
+        )
 
     def list(self, prefix: str = "", after: str = "") -> Iterator[Entry]:
         # Whoever says that there is a hierarchy is believed: walking a flat account is right too.
@@ -165,16 +174,15 @@ class AzureStore(Store):
                 azure_copy.move(self._blob(source), target, address, token)
 
     def remove(self, keys: Iterable[str]) -> None:
-        names = map(self._name, keys)
-        while batch := list(islice(names, _BATCH)):
-            with faults():
-                answers = self._client.delete_blobs(*batch, raise_on_any_failure=False)
-                for name, answer in zip(batch, answers, strict=True):
-                    if answer.status_code < 300:
-                        continue
-                    error = HttpResponseError(response=answer)
-                    if code_of(error) not in ABSENT:
-                        raise fault(error, name.removeprefix(self._root))
+        self._remove((key, None) for key in keys)
+
+    def discard(self, objects: Iterable[tuple[str, str]]) -> None:
+        self._remove(objects)
+
+    def _remove(self, objects: Iterable[tuple[str, str | None]]) -> None:
+        blobs = (azure_remove.Blob(key, self._name(key), etag) for key, etag in objects)
+        while batch := list(islice(blobs, azure_remove.BATCH)):
+            self.take_away(self._client, batch)
 
     def copied(
         self, source: Store, entry: Entry, key: str, properties: Properties | None = None
@@ -270,6 +278,5 @@ def _address(source: Store, entry: Entry) -> tuple[str, str | None] | None:
     """Where this service may read an object of another store; None where it cannot."""
     if isinstance(source, AzureStore):
         return source.address(entry.key)
-    signed_url = getattr(source, "signed_url", None)
-    url = signed_url(entry, _SIGNED_SECONDS) if signed_url else None
+    url = source.signed_url(entry, _SIGNED_SECONDS)
     return (url, None) if url else None

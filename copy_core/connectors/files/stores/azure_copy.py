@@ -107,9 +107,11 @@ def _slowly(
                 continue
         try:
             if there is None:
-                start(match_condition=MatchConditions.IfMissing)
+                begun = start(match_condition=MatchConditions.IfMissing)
             else:
-                start(etag=there.etag, match_condition=MatchConditions.IfNotModified)
+                begun = start(etag=there.etag, match_condition=MatchConditions.IfNotModified)
+            if begun["copy_status"] == "success":
+                return
         except (ResourceExistsError, ResourceModifiedError) as e:
             still = looked(source)
             if code_of(e) not in _OTHERS_FIRST or still is None or still.etag != found.etag:

@@ -23,6 +23,8 @@ ABSENT: Final = ("BlobNotFound", "PathNotFound")
 """The codes of an object that is not there, in a container that is."""
 
 _MISSING = ("ContainerNotFound", "ContainerBeingDeleted", "ContainerDisabled", "AccountIsDisabled")
+# OneLake's, see https://github.com/microsoft/vscode-fabric/issues/111.
+_NO_LAKEHOUSE = ("WorkspaceNotFound", "ArtifactNotFound")
 _UNKNOWN = ("AuthenticationFailed", "InvalidAuthenticationInfo", "NoAuthenticationInformation")
 _NAMES = ("InvalidResourceName", "InvalidUri", "OutOfRangeInput", "InvalidQueryParameterValue")
 _CHECKSUMS = ("Md5Mismatch", "Crc64Mismatch")
@@ -104,6 +106,18 @@ def _of_access(error: AzureError, code: str, status: int | None) -> CopyJobError
             fix="Create it, or correct the connection's `account_url` and `container`",
             code="root-missing",
         )
+    if code in _NO_LAKEHOUSE:
+        return ConfigError(
+            f"there is no such workspace or lakehouse: {said}",
+            fix="Correct `workspace` and `lakehouse` of the connection: both names, or both ids",
+            code="root-missing",
+        )
+    if code == "FriendlyNameSupportDisabled":
+        return ConfigError(
+            "OneLake takes no names of workspaces and lakehouses here",
+            fix="Give the ids of both, which stand in the portal's address of the lakehouse",
+            code="bad-name",
+        )
     if isinstance(error, ClientAuthenticationError) and status is None:
         return ConfigError(
             f"there is no sign-in: {said}",
@@ -127,7 +141,8 @@ def _of_access(error: AzureError, code: str, status: int | None) -> CopyJobError
         return ConfigError(
             f"{SERVICE} does not allow it: {said} ({code})",
             fix=f"Give the identity the role {READER} to read and {WRITER} to write (Storage Blob"
-            " Data Owner for tags), or the signature these rights; check the account's firewall",
+            " Data Owner for tags; in Fabric, Contributor of the workspace), or the signature these"
+            " rights; check the account's firewall",
             code="no-right",
         )
     return None

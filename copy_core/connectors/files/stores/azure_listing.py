@@ -39,7 +39,7 @@ def flat(client: ContainerClient, prefix: str, after: str, page: int) -> Iterato
         {"start_from": after} if after > prefix and not _BEYOND.search(after) else {}
     )
     found = client.list_blobs(prefix, include=["metadata"], results_per_page=page, **start)
-    for blob in by_bytes(_items(found.by_page())):
+    for blob in by_bytes(items(found.by_page())):
         if isinstance(blob, BlobProperties) and name_of(blob) > after and not is_folder(blob):
             yield blob
 
@@ -47,7 +47,7 @@ def flat(client: ContainerClient, prefix: str, after: str, page: int) -> Iterato
 def deep(client: ContainerClient, prefix: str, after: str, page: int) -> Iterator[BlobProperties]:
     """Every blob of an account with a hierarchy, folder by folder; arguments as `flat`."""
     found = client.walk_blobs(prefix, include=["metadata"], results_per_page=page)
-    for item in by_bytes(slashed(_items(found.by_page()))):
+    for item in by_bytes(slashed(items(found.by_page()))):
         if isinstance(item, str):
             if item > after or after.startswith(item):
                 yield from deep(client, item, after, page)
@@ -103,7 +103,7 @@ def _before(name: str, folder: str) -> bool:
     return name.startswith(folder[:-1]) and name < folder
 
 
-def _items(pages: Iterator[Any]) -> Iterator[Item]:
+def items(pages: Iterator[Any]) -> Iterator[Item]:
     """What is on the pages, which are asked for one at a time."""
     while True:
         with faults():
@@ -115,6 +115,6 @@ def _items(pages: Iterator[Any]) -> Iterator[Item]:
                 return  # a folder that went away meanwhile, or was a file all the time
         if page is None:
             return
-        items = (str(item.name) if isinstance(item, BlobPrefix) else item for item in page)
+        found = (str(item.name) if isinstance(item, BlobPrefix) else item for item in page)
         # An answer names folders first and blobs after them.
-        yield from sorted(items, key=lambda item: name_of(item).removesuffix("/"))
+        yield from sorted(found, key=lambda item: name_of(item).removesuffix("/"))

@@ -49,8 +49,11 @@ class Login:
         for signature in parse_qs(self._sas).get("sig", ()):
             remember(signature)
 
-    def container(self) -> ContainerClient:
+    def container(self, version: str | None) -> ContainerClient:
         """The container. The SDK bridges a short fault; the flow repeats steps by its own rules.
+
+        Args:
+            version: the version of the service to speak; None is the SDK's newest.
 
         Raises:
             ConfigError: the account's name, which a key needs, is not in its address.
@@ -72,6 +75,7 @@ class Login:
                 retry_policy=ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=3),
                 max_single_put_size=_NEVER_SPLIT,
                 max_single_get_size=_NEVER_SPLIT,
+                api_version=version,
             )
         except ValueError as e:
             raise ConfigError(

@@ -82,7 +82,8 @@ class BlockUpload(Upload):
 
 
 def written(blob: BlobClient, key: str, data: bytes, **how: Any) -> Entry:
-    """Writes an object in one request.
+    """Writes an object in one request, whose bytes the service holds against their MD5: against
+    the one that is to be kept beside them if there is one, which it would prefer to ours anyway.
 
     Args:
         blob: where to.
@@ -90,7 +91,11 @@ def written(blob: BlobClient, key: str, data: bytes, **how: Any) -> Entry:
         data: its bytes.
         **how: what to keep beside them and conditions, as the SDK has them.
     """
-    done = blob.upload_blob(data, length=len(data), overwrite=True, validate_content=True, **how)
+    settings = how.get("content_settings")
+    known = settings is not None and settings.content_md5 is not None
+    done = blob.upload_blob(
+        data, length=len(data), overwrite=True, validate_content=not known, **how
+    )
     return entry_of(key, len(data), done)
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader
+from itertools import groupby, islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ import pyarrow as pa
 from copy_core import disk
 from copy_core.connectors.files.store import (
     ANYTHING,
+    AREA,
     NOTHING,
     Entry,
     Properties,
@@ -26,7 +28,9 @@ from copy_core.connectors.files.store import (
     Upload,
     confined,
 )
-from copy_core.connectors.files.stores.local_listing import AREA, LOCK, confine, entry_of, listed
+from copy_core.connectors.files.stores import local_discard
+from copy_core.connectors.files.stores.local_aside import LOCK
+from copy_core.connectors.files.stores.local_listing import confine, entry_of, listed
 from copy_core.connectors.files.stores.local_upload import LocalUpload, PutUnderLock
 from copy_core.errors import ConfigError, ConflictError, TransientError
 from copy_core.failures import from_os
@@ -35,6 +39,7 @@ _PART_BYTES = 8 << 20
 _PARTS = 10_000
 _TRIES = 5
 _MOST_FOLDERS = 10_000
+_AT_ONCE = 1_000
 
 
 class LocalStore(Store):
@@ -162,6 +167,15 @@ class LocalStore(Store):
         if folder is not None:
             with self._faults(""):
                 self._left(folder)
+
+    def discard(self, objects: Iterable[tuple[str, str]]) -> None:
+        waiting = iter(objects)
+        while some := sorted(islice(waiting, _AT_ONCE)):
+            files = [(self._path(key), etag) for key, etag in some]
+            for folder, those in groupby(files, lambda file: file[0].parent):
+                with self._faults(str(folder)):
+                    local_discard.discard(folder, [(path.name, etag) for path, etag in those])
+                    self._left(folder)
 
     def _left(self, folder: Path) -> None:
         """Makes removals from a folder last, and removes it as well if it is of no more use."""

@@ -16,13 +16,10 @@ from collections.abc import Iterator
 from heapq import nsmallest
 from pathlib import Path
 
-from copy_core.connectors.files.store import Entry
+from copy_core.connectors.files.store import AREA, Entry
+from copy_core.connectors.files.stores.local_aside import LOCK, restored
 from copy_core.errors import ConfigError
 
-AREA = "_copyjob"
-"""The folder in that of a table where all that is not its rows lies."""
-LOCK = ".copyjob-lock"
-"""The file that is locked while another of its folder is put conditionally."""
 _OWN = re.compile(r"\.copyjob-(lock|put\.tmp|[0-9a-f]{16}\.tmp)")
 
 
@@ -47,6 +44,12 @@ def entry_of(key: str, facts: os.stat_result) -> Entry | None:
     modified = changed(facts)
     etag = f"{facts.st_size:x}-{facts.st_mtime_ns:x}-{modified:x}-{facts.st_ino:x}"
     return Entry(key, facts.st_size, modified, etag)
+
+
+def renamed(etag: str) -> str:
+    """What stays of an etag when a file gets another name, which changes its ctime alone."""
+    kept, *_, number = etag.rsplit("-", 2)
+    return f"{kept}-{number}"
 
 
 def changed(facts: os.stat_result) -> int:
@@ -90,6 +93,7 @@ def _walk(
 ) -> Iterator[Entry]:
     if below:
         confine(root, real, below[:-1])
+    restored(root / below)
     last = b""
     while names := nsmallest(page, _names(root, below, prefix, after, last)):
         for name in names:

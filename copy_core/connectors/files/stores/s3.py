@@ -17,6 +17,7 @@ from copy_core.connectors.files.store import (
 )
 from copy_core.connectors.files.stores.s3_client import client
 from copy_core.connectors.files.stores.s3_copy import PART, WHOLE, copy_in_parts
+from copy_core.connectors.files.stores.s3_discard import Discards
 from copy_core.connectors.files.stores.s3_entries import (
     answered,
     bare,
@@ -65,6 +66,7 @@ class S3Store(Store):
         self._client = client(options)
         self._seen = False
         self._out_of_reach: set[str] = set()
+        self._discards = Discards(self._client, self._bucket, self._root, self.stat)
 
     def now(self) -> int:
         return answered(self._look())
@@ -126,6 +128,11 @@ class S3Store(Store):
         while batch := list(islice(names, 1000)):
             remove(self._client, self._bucket, batch, self._root)
 
+    def discard(self, objects: Iterable[tuple[str, str]]) -> None:
+        safe = ((confined(key), etag) for key, etag in objects)
+        while batch := list(islice(safe, 1000)):
+            self._discards.discard(batch)
+
     def copied(
         self, source: Store, entry: Entry, key: str, properties: Properties | None = None
     ) -> Entry | None:
@@ -149,12 +156,6 @@ class S3Store(Store):
         return None if begun is None else nanoseconds(begun)
 
     def signed_url(self, entry: Entry, seconds: int) -> str:
-        """An address from which whoever has it may read an object for a while.
-
-        Args:
-            entry: the object.
-            seconds: how long; no longer than the credentials live.
-        """
         with guarded("s3:GetObject", entry.key):
             return self._client.generate_presigned_url(
                 "get_object", Params=self._at(entry.key), ExpiresIn=seconds

@@ -12,9 +12,13 @@ from copy_core.connectors.files.stores.s3_faults import FAILURES, code_of, guard
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-# What services say that know no DeleteObjects, or want it with headers that boto3 does not send.
-_CANNOT = {"NotImplemented", "MethodNotAllowed", "MissingContentMD5", "MissingArgument"}
-_CANNOT |= {"MalformedXML", "InvalidRequest", "501", "405"}
+CANNOT = frozenset(
+    {"NotImplemented", "MethodNotAllowed", "MissingContentMD5", "MissingArgument", "MalformedXML"}
+    | {"InvalidRequest", "501", "405"}
+)
+"""The codes of services that know no DeleteObjects, or no condition for a removal, or want it with
+headers that boto3 does not send.
+"""
 
 
 def remove(client: S3Client, bucket: str, keys: Sequence[str], root: str) -> None:
@@ -46,7 +50,7 @@ def _removed(client: S3Client, bucket: str, keys: Sequence[str], root: str) -> b
             Bucket=bucket, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
         )
     except FAILURES as e:
-        if code_of(e) in _CANNOT:
+        if code_of(e) in CANNOT:
             return False
         raise translate(e, "s3:DeleteObject") from e
     for error in answer.get("Errors", ()):
