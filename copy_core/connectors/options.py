@@ -14,6 +14,7 @@ from copy_core.connectors.file_options import (
     LocalOptions,
     S3Options,
 )
+from copy_core.connectors.lakehouse_options import FabricLakehouseFilesOptions
 from copy_core.connectors.option_types import LocalPath, secret_by_reference
 from copy_core.connectors.warehouse_options import FabricWarehouseOptions
 from copy_core.job import Definition, Name
@@ -23,6 +24,7 @@ __all__ = [
     "Connection",
     "CsvOptions",
     "DeltaOptions",
+    "FabricLakehouseFilesOptions",
     "FabricLakehouseOptions",
     "FabricWarehouseOptions",
     "FileOptions",
@@ -160,6 +162,7 @@ Connection = Annotated[
     | LocalOptions
     | S3Options
     | AzureStorageOptions
+    | FabricLakehouseFilesOptions
     | DeltaOptions
     | FabricLakehouseOptions
     | FabricWarehouseOptions

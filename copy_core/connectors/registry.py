@@ -39,7 +39,7 @@ CONNECTORS: dict[str, Entry] = {
     },
     **{
         store: Entry("files.connector", "open_source", "open_destination")
-        for store in ("local", "s3", "azure_blob", "adls_gen2")
+        for store in ("local", "s3", "azure_blob", "adls_gen2", "fabric_lakehouse_files")
     },
     **{
         flavour: Entry("sql.mssql", "MssqlSource", "MssqlDestination")

@@ -1,17 +1,21 @@
 """What stands for OneLake, which nobody can run at home: Azurite behind a proxy.
 
-As with OneLake, a container is a workspace, a request needs a token of Entra ID for storage in
-place of a signature, and blobs are not deleted in batches. The proxy hands out the tokens too, the
-way App Service does for a managed identity. It is a process of its own
-(`python -m tests.conformance.onelake PORT`), for delta-rs holds the interpreter while it waits for
-an answer, and it ends with the process that began it.
+As with OneLake, a container is a workspace and a request needs a token of Entra ID for storage in
+place of a signature. It refuses what OneLake does: batches of deletes, tags, what concerns the
+account or the workspace itself, changes of what Fabric manages, and names that end in a slash. What
+nobody says that OneLake can is refused too: a newer version of the service than delta-rs speaks, a
+copy in one step, a list of a folder that is not there. It fetches blocks from an address, as AzCopy
+has OneLake do, which Azurite cannot. A lakehouse called `nowhere` is not there, and one called
+`renamed` is listed under another name.
+
+The proxy hands out the tokens too, the way App Service does for a managed identity. It is a process
+of its own (`python -m tests.conformance.onelake PORT`), for delta-rs holds the interpreter while it
+waits for an answer, and it ends with the process that began it.
 """
 
 from __future__ import annotations
 
-import html
 import json
-import re
 import subprocess
 import sys
 import time
@@ -22,10 +26,25 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
+import requests
+from azure.storage.blob import (
+    AccountSasPermissions,
+    ContainerClient,
+    ResourceTypes,
+    generate_account_sas,
+)
+from requests.adapters import BaseAdapter, HTTPAdapter
 
 from copy_core.connectors import entra
-from copy_core.connectors.delta import onelake as tables
+from copy_core.connectors import onelake as address
+from tests.conformance.onelake_answers import (
+    error,
+    is_empty_folder,
+    json_answer,
+    query_of,
+    refused,
+    starting,
+)
 from tests.servers import Azurite
 from tests.store_proxy import Answer, Exchange, Rule, proxy
 
@@ -40,9 +59,14 @@ class OneLake:
         origin: its address.
     """
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
+    def __init__(self, process: subprocess.Popen[str], azurite: Azurite) -> None:
+        self._process, self._azurite = process, azurite
         self.origin: str = self._said()
+
+    def create(self, workspace: str) -> None:
+        """Makes a workspace, as only Fabric itself can."""
+        with ContainerClient(self._azurite.blob_endpoint, workspace, self._azurite.key) as client:
+            client.create_container()
 
     def hasten(self, seconds: int) -> None:
         """Lets the tokens that it gives from now on live so long."""
@@ -51,6 +75,15 @@ class OneLake:
     def refuse(self, status: int, code: str, message: str) -> None:
         """Lets it give this answer to every request that has a token, until it is told another."""
         self._tell({"refuse": [status, code, message]})
+
+    @contextmanager
+    def refusing(self, status: int, code: str, message: str) -> Iterator[None]:
+        """The same for a while."""
+        self.refuse(status, code, message)
+        try:
+            yield
+        finally:
+            self._tell({"refuse": None})
 
     def requests(self) -> list[str]:
         """The method and path of every request that had the right token."""
@@ -73,7 +106,7 @@ class OneLake:
 
 @contextmanager
 def onelake(azurite: Azurite) -> Iterator[OneLake]:
-    """The stand-in, where delta-rs and azure-identity of this process look for the real ones."""
+    """The stand-in, where the libraries of this process look for the real ones."""
     command = [sys.executable, "-m", __name__, str(azurite.blob_port)]
     with (
         subprocess.Popen(
@@ -81,8 +114,13 @@ def onelake(azurite: Azurite) -> Iterator[OneLake]:
         ) as process,
         pytest.MonkeyPatch.context() as patch,
     ):
-        lake = OneLake(process)
-        patch.setattr(tables, "_BLOBS", lake.origin)
+        lake = OneLake(process, azurite)
+        others, here = requests.Session.get_adapter, _ThisWay(lake.origin)
+
+        def get_adapter(session: requests.Session, url: str) -> BaseAdapter:
+            return here if url.startswith(address.BLOBS) else others(session, url)
+
+        patch.setattr(requests.Session, "get_adapter", get_adapter)
         patch.setenv("AZURE_ENDPOINT", lake.origin)
         patch.setenv("AZURE_ALLOW_HTTP", "true")
         patch.setenv("IDENTITY_ENDPOINT", f"{lake.origin}/msi/token")
@@ -92,12 +130,24 @@ def onelake(azurite: Azurite) -> Iterator[OneLake]:
         entra.identity.cache_clear()
 
 
+class _ThisWay(HTTPAdapter):
+    """Leads requests to the stand-in that are sent to OneLake, which has a name and TLS."""
+
+    def __init__(self, origin: str) -> None:
+        super().__init__(pool_maxsize=64)
+        self._origin = origin
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
+        request.url = (request.url or "").replace(address.BLOBS, self._origin, 1)
+        return super().send(request, *args, **kwargs)
+
+
 # The side of the process
 
 
 class _StandIn:
     def __init__(self, azurite: Azurite) -> None:
-        self._account = azurite.account
+        self._account, self._endpoint = azurite.account, azurite.blob_endpoint
         self._sas = generate_account_sas(
             azurite.account,
             azurite.key,
@@ -114,31 +164,69 @@ class _StandIn:
         headers = {name.lower(): value for name, value in exchange.headers.items()}
         if exchange.path.startswith("/msi/token"):
             exchange.reply(self._token(exchange.path, headers))
-        elif "comp=batch" in exchange.path:
-            exchange.reply(
-                _error(400, "BadRequest", "Either WorkspaceId or ArtifactId are missing")
-            )
-        elif headers.get("authorization") not in [f"Bearer {token}" for token in self.tokens]:
-            exchange.reply(_error(401, "InvalidAuthenticationInfo", "The token is not right."))
+        elif not self._lets_in(headers.get("authorization")):
+            exchange.reply(error(401, "InvalidAuthenticationInfo", "The token is not right."))
         else:
             self.requests.append(f"{exchange.method} {exchange.path}")
-            exchange.reply(self.refusal or self._forwarded(exchange))
+            answer = self.refusal or refused(exchange, headers)
+            if not answer and query_of(exchange.path).get("comp") == "block":
+                answer = self._block(exchange, headers)
+            answer = answer or self._forwarded(exchange)
+            exchange.reply(answer._replace(body=b"") if exchange.method == "HEAD" else answer)
+
+    def _lets_in(self, authorization: str | None) -> bool:
+        return authorization in [f"Bearer {token}" for token in self.tokens]
+
+    def _block(self, exchange: Exchange, headers: dict[str, str]) -> Answer | None:
+        """Puts the bytes of a block in the place of the address that they are fetched from; an
+        answer when they cannot be had.
+        """
+        source = headers.get("x-ms-copy-source")
+        if source is None:
+            return None
+        if source.startswith(address.BLOBS):
+            if not self._lets_in(headers.get("x-ms-copy-source-authorization")):
+                return error(401, "CannotVerifyCopySource", "The source wants a token.")
+            source = f"{source.replace(address.BLOBS, self._endpoint, 1)}?{self._sas}"
+        asked = {"Range": headers["x-ms-source-range"]}
+        with requests.get(source, headers=asked, stream=True, timeout=60) as found:
+            exchange.body = found.raw.read(decode_content=False)
+        if not found.ok:
+            return error(found.status_code, "CannotVerifyCopySource", "The source is not there.")
+        for name in list(exchange.headers):
+            if name.lower().startswith(("x-ms-copy-source", "x-ms-source")):
+                del exchange.headers[name]
+        return None
 
     def _forwarded(self, exchange: Exchange) -> Answer:
         """Azurite's answer to the request, with a signature in place of the token."""
-        for name in [name for name in exchange.headers if name.lower() == "authorization"]:
-            del exchange.headers[name]
+        for name in list(exchange.headers):
+            if name.lower() == "authorization":
+                del exchange.headers[name]
+            elif name.lower() == "x-ms-copy-source":
+                source = exchange.headers[name]
+                exchange.headers[name] = source.replace(address.BLOBS, self._endpoint, 1)
+        query = query_of(exchange.path)
         join = "&" if "?" in exchange.path else "?"
-        start = parse_qs(urlsplit(exchange.path).query).get("startFrom", [""])[0]
-        exchange.path = f"/{self._account}{exchange.path}{join}{self._sas}"
+        asked = exchange.path.replace("Renamed.Lakehouse", "renamed.Lakehouse")
+        exchange.path = f"/{self._account}{asked}{join}{self._sas}"
         answer = exchange.forward()
-        return _from(start, answer) if start else answer
+        if answer.headers.get("x-ms-error-code") == "ContainerNotFound":
+            return error(404, "WorkspaceNotFound", "The workspace is not found.")
+        if is_empty_folder(query, answer):
+            return error(404, "PathNotFound", "The specified path does not exist.")
+        if copied := answer.headers.get("x-ms-copy-source"):
+            known = copied.replace(self._endpoint, address.BLOBS, 1)
+            answer = answer._replace(headers={**answer.headers, "x-ms-copy-source": known})
+        body = answer.body.replace(b"<Name>renamed.Lakehouse/", b"<Name>Renamed.Lakehouse/")
+        answer, start = answer._replace(body=body), query.get("startFrom", "")
+        return starting(start, answer) if start else answer
 
     def _token(self, path: str, headers: dict[str, str]) -> Answer:
         if headers.get("x-identity-header") != _HEADER:
-            return _json(401, {"statusCode": 401, "message": "The header is not right."})
+            return json_answer(401, {"statusCode": 401, "message": "The header is not right."})
         if parse_qs(urlsplit(path).query)["resource"] != [_STORAGE]:
-            return _json(400, {"statusCode": 400, "message": "That is not storage."})
+            return json_answer(400, {"statusCode": 400, "message": "That is not storage."})
         self.tokens.append(f"token-{len(self.tokens)}-of-onelake")
         given = {
             "access_token": self.tokens[-1],
@@ -146,26 +234,7 @@ class _StandIn:
             "resource": _STORAGE,
             "token_type": "Bearer",
         }
-        return _json(200, given)
-
-
-def _from(start: str, answer: Answer) -> Answer:
-    """A list of blobs from a name on, which Azurite 3.35 cannot give."""
-
-    def kept(blob: re.Match[bytes]) -> bytes:
-        return blob[0] if html.unescape(blob[1].decode()) >= start else b""
-
-    body = re.sub(rb"<Blob><Name>(.*?)</Name>.*?</Blob>", kept, answer.body, flags=re.DOTALL)
-    return answer._replace(body=body)
-
-
-def _json(status: int, body: dict[str, Any]) -> Answer:
-    return Answer(status, {"Content-Type": "application/json"}, json.dumps(body).encode())
-
-
-def _error(status: int, code: str, message: str) -> Answer:
-    body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
-    return Answer(status, {"x-ms-error-code": code}, body.encode())
+        return json_answer(200, given)
 
 
 def main(blob_port: int) -> None:
@@ -177,8 +246,8 @@ def main(blob_port: int) -> None:
         print(json.dumps(server.origin), flush=True)
         for line in sys.stdin:
             told = json.loads(line)
-            if refused := told.get("refuse"):
-                stand_in.refusal = _error(*refused)
+            if "refuse" in told:
+                stand_in.refusal = error(*told["refuse"]) if told["refuse"] else None
             stand_in.seconds = told.get("seconds", stand_in.seconds)
             said = {"requests": stand_in.requests, "tokens": len(stand_in.tokens)}
             print(json.dumps(said), flush=True)

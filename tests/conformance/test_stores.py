@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -13,8 +14,11 @@ from azure.storage.blob import ContainerClient
 from copy_core.connectors.file_options import AzureStorageOptions, S3Options
 from copy_core.connectors.files.store import Store
 from copy_core.connectors.files.stores.azure import AzureStore
+from copy_core.connectors.files.stores.azure_onelake import OneLakeStore
 from copy_core.connectors.files.stores.local import LocalStore
 from copy_core.connectors.files.stores.s3 import S3Store
+from copy_core.connectors.lakehouse_options import FabricLakehouseFilesOptions
+from tests.conformance.onelake import OneLake, onelake
 from tests.conformance.store_kit import OpenStore, ServiceKit, StoreKit
 from tests.servers import Azurite, LocalStack
 
@@ -103,3 +107,54 @@ class TestAzureBlob(ServiceKit):
 class TestAdlsGen2(TestAzureBlob):
     many = 600
     service = "adls_gen2"
+
+
+@pytest.fixture(scope="module")
+def lake(azurite: Azurite) -> Iterator[OneLake]:
+    with onelake(azurite) as lake:
+        yield lake
+
+
+class TestLakehouseFiles(ServiceKit):
+    copies = True
+    one_upload_a_key = True
+    many = 100  # each is removed by itself
+    unfit = frozenset({"a\\b"})
+    keeps = StoreKit.keeps - {"tags"}
+
+    @pytest.fixture
+    def open_store(self, lake: OneLake) -> OpenStore:
+        workspace = f"files-{uuid.uuid4()}"
+        lake.create(workspace)
+        return lambda name: lakehouse_files(workspace, prefix=f"with prefix/{name}")
+
+    @pytest.fixture(params=["workspace", "lakehouse"])
+    def nowhere(self, request: pytest.FixtureRequest, lake: OneLake) -> Store:
+        if request.param == "workspace":
+            return lakehouse_files(f"none-{uuid.uuid4()}")
+        workspace = f"files-{uuid.uuid4()}"
+        lake.create(workspace)
+        return lakehouse_files(workspace, lakehouse="nowhere")
+
+    # It lists as `adls_gen2` does, which tries every place.
+
+    @pytest.mark.parametrize(("prefix", "after"), [("", "a"), ("a", "a/b.c"), ("a/b", "a/b")])
+    def test_it_goes_on_after_a_key(self, store: Store, prefix: str, after: str) -> None:
+        super().test_it_goes_on_after_a_key(store, prefix, after)
+
+    # As every store of Azure: what is empty or gone is left to be streamed.
+
+    @pytest.mark.parametrize("size", [1, 9 << 20])
+    def test_the_service_copies_by_itself(self, store: Store, other: Store, size: int) -> None:
+        super().test_the_service_copies_by_itself(store, other, size)
+
+    @pytest.mark.parametrize("change", ["file-changed"])
+    def test_what_changed_is_not_copied(self, store: Store, other: Store, change: str) -> None:
+        super().test_what_changed_is_not_copied(store, other, change)
+
+
+def lakehouse_files(workspace: str, **more: str) -> Store:
+    given = {"workspace": workspace, "lakehouse": "shop", "auth": "managed_identity", **more}
+    return OneLakeStore(
+        FabricLakehouseFilesOptions.model_validate({"type": "fabric_lakehouse_files", **given})
+    )

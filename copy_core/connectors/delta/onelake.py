@@ -18,18 +18,13 @@ import requests
 from deltalake import PostCommitHookProperties
 from deltalake.fs import DeltaStorageHandler
 
-from copy_core.connectors import entra
+from copy_core.connectors import entra, onelake
 from copy_core.connectors.delta.storage import Lake
-from copy_core.connectors.delta_options import (
-    DeltaOptions,
-    FabricLakehouseOptions,
-    lakehouse_path,
-)
+from copy_core.connectors.delta_options import DeltaOptions, FabricLakehouseOptions
 from copy_core.errors import ConfigError
 
 _HOST = "@onelake.dfs.fabric.microsoft.com"
-_BLOBS = "https://onelake.blob.fabric.microsoft.com"
-_VERSION, _SECONDS = "2023-11-03", 60
+_SECONDS = 60
 _SCHEMA = "dbo"
 # What Fabric itself makes tables of, see https://learn.microsoft.com/fabric/data-engineering/load-to-tables,
 # no longer than names of T-SQL may be.
@@ -61,7 +56,7 @@ class OneLake(Lake):
     def handler(self, uri: str, sizes: dict[str, int] | None = None) -> DeltaStorageHandler:
         storage = self.storage
         below = uri.partition(_HOST)[2]
-        return _Files(uri, storage, sizes, f"{_BLOBS}/{self._options.workspace}{below}")
+        return _Files(uri, storage, sizes, f"{onelake.BLOBS}/{self._options.workspace}{below}")
 
     def path(self, name: str) -> str:
         if "/" in name:
@@ -108,7 +103,7 @@ class _Files(DeltaStorageHandler):
 
     def delete_file(self, path: str) -> None:
         """Deletes a file; one that is not there is no error."""
-        headers = {"Authorization": f"Bearer {self._token}", "x-ms-version": _VERSION}
+        headers = {"Authorization": f"Bearer {self._token}", "x-ms-version": onelake.VERSION}
         try:
             answer = requests.delete(
                 f"{self._folder}/{quote(path)}", headers=headers, timeout=_SECONDS
@@ -126,13 +121,7 @@ def root(options: FabricLakehouseOptions) -> str:
     Raises:
         ConfigError: its names cannot be part of one.
     """
-    try:
-        lakehouse = lakehouse_path(options)
-    except ValueError as e:
-        raise ConfigError(
-            str(e), fix="Correct `workspace` and `lakehouse` of the connection", code="bad-name"
-        ) from None
-    return f"abfss://{options.workspace}{_HOST}/{lakehouse}/Tables"
+    return f"abfss://{options.workspace}{_HOST}/{onelake.item(options)}/Tables"
 
 
 def lake_of(options: DeltaOptions | FabricLakehouseOptions) -> Lake:

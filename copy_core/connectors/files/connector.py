@@ -10,12 +10,13 @@ from copy_core.connectors.file_options import (
     LocalOptions,
     S3Options,
 )
+from copy_core.connectors.lakehouse_options import FabricLakehouseFilesOptions
 
 if TYPE_CHECKING:
     from copy_core.connectors.base import Destination, Source
     from copy_core.connectors.files.store import Store
 
-Options = LocalOptions | S3Options | AzureStorageOptions
+Options = LocalOptions | S3Options | AzureStorageOptions | FabricLakehouseFilesOptions
 
 
 def store_of(options: Options, *, exists: bool = False) -> Store:
@@ -36,6 +37,10 @@ def store_of(options: Options, *, exists: bool = False) -> Store:
         from copy_core.connectors.files.stores.s3 import S3Store
 
         return S3Store(options)
+    if isinstance(options, FabricLakehouseFilesOptions):
+        from copy_core.connectors.files.stores.azure_onelake import OneLakeStore
+
+        return OneLakeStore(options)
     from copy_core.connectors.files.stores.azure import AzureStore
 
     return AzureStore(options)
