@@ -27,8 +27,12 @@ MARK = Watermark(kind="timestamp", value="2026-01-01T12:00:00.1234567")
 
 
 def aim(rows: pa.Table, sequence: int = 1, write: WriteMode = "append", **more: Any) -> Target:
-    """A target for rows of that schema; an upsert goes by `id` unless it says else."""
-    keys = {"keys": ("id",)} if write == "upsert" else {}
+    """A target for rows of that schema; an upsert goes by `id` unless it says else, and partitions
+    that are replaced are made by it.
+    """
+    keys: dict[str, Any] = {"keys": ("id",)} if write == "upsert" else {}
+    if write == "overwrite_partitions":
+        keys = {"partition_by": ("id" if "id" in rows.column_names else rows.column_names[0],)}
     columns = tuple(
         (n, kind, null) for n, kind, null in schema_to_json(canonical_schema(rows.schema))
     )
@@ -106,9 +110,11 @@ class DestinationSuite:
             yield to
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        modes = sorted(self.rig_class.capabilities.modes)
         choices: dict[str, Iterable[Any]] = {
             "kind": self.rig_class.types,
-            "write": sorted(self.rig_class.capabilities.modes),
+            "write": modes,
+            "write_whole": [mode for mode in modes if mode != "overwrite_partitions"],
             "odd_table": self.rig_class.odd_tables,
             "odd_column": self.rig_class.odd_columns,
             "refused_table": refused(self.rig_class.odd_tables, ODD_NAMES),

@@ -40,13 +40,13 @@ class ParallelStage(DestinationSuite):
 
         def one(part: int) -> Staged:
             with rig.open() as own:
-                return own.stage(target, part, batches(table(50, start=50 * part), schema, 10))
+                return own.stage(target, part, batches(table(20, start=20 * part), schema, 4))
 
         with ThreadPoolExecutor(8) as pool:
             staged = list(pool.map(one, range(12)))
-        assert publish(to, target, staged).rows == 600
+        assert publish(to, target, staged).rows == 240
         to.clean(target)
-        check(rig, table(600))
+        check(rig, table(240))
         assert rig.staged() == []
 
 
@@ -197,6 +197,73 @@ class Overwrites(DestinationSuite):
             seen = reader.result()
         assert seen == sorted(seen)
         check(rig, table(100, start=7000))
+
+
+class OverwritesPartitions(DestinationSuite):
+    """`overwrite_partitions` replaces the partitions for which rows arrive."""
+
+    def test_it_replaces_the_partitions_that_arrive_and_no_others(
+        self, rig: DestinationRig
+    ) -> None:
+        load(rig, replacing(1), parted([0, 1, None]), parted([1, 2, None], start=10))
+        load(rig, replacing(2), parted([1, 1], start=20), parted([None, 3], start=30))
+        check(
+            rig,
+            parted([0]),
+            parted([2], start=11),
+            parted([1, 1], start=20),
+            parted([None, 3], start=30),
+        )
+
+    def test_nothing_replaces_nothing(self, rig: DestinationRig) -> None:
+        load(rig, replacing(1), parted([0, None]))
+        assert load(rig, replacing(2), parted([])).rows == 0
+        check(rig, parted([0, None]))
+
+    def test_a_killed_load_that_starts_over_replaces_once(self, rig: DestinationRig) -> None:
+        load(rig, replacing(1), parted([0, 1]))
+        target = replacing(2)
+        with rig.open() as killed:
+            stage(killed, target, parted([0, 1], start=10))
+        with rig.open() as killed_after_the_commit:
+            staged = stage(killed_after_the_commit, target, parted([1], start=20))
+            published = publish(killed_after_the_commit, target, staged)
+        load(rig, replacing(1, job="other"), parted([1], start=30))
+        assert load(rig, target, parted([0], start=40)) == published
+        check(rig, parted([0]), parted([1], start=30))
+        assert rig.staged() == []
+
+    def test_jobs_that_replace_partitions_at_once_replace_each_its_own(
+        self, rig: DestinationRig
+    ) -> None:
+        load(rig, replacing(1), parted([0, 1, 2, 3]))
+
+        def one(number: int) -> None:
+            load(rig, replacing(1, job=f"job{number}"), parted([number] * 5, start=10 * number))
+
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(one, range(3)))
+        check(rig, parted([3], start=3), *(parted([n] * 5, start=10 * n) for n in range(3)))
+        assert rig.staged() == []
+
+    def test_a_table_without_partitions_is_refused(
+        self, rig: DestinationRig, to: Destination
+    ) -> None:
+        target = aim(table(), 1, "overwrite_partitions", partition_by=())
+        for _ in range(2):
+            with pytest.raises(ConfigError) as refused:
+                to.prepare(target)
+            assert refused.value.code == "not-partitioned"
+            load(rig, aim(table()), table())
+
+
+def parted(parts: list[int | None], start: int = 0) -> pa.Table:
+    """Rows of these partitions."""
+    return table(len(parts), start).append_column("part", pa.array(parts, pa.int32()))
+
+
+def replacing(sequence: int, **more: Any) -> Target:
+    return aim(parted([]), sequence, "overwrite_partitions", partition_by=("part",), **more)
 
 
 class Upserts(DestinationSuite):

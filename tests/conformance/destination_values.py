@@ -63,10 +63,12 @@ class KeepsValues(DestinationSuite):
         wanted = [turned] if write == "overwrite" else [table(), table(3, start=10)]
         check(rig, *[t.select(["id", "name", "at"]) for t in wanted])
 
-    def test_a_table_that_another_program_made(self, rig: DestinationRig, write: WriteMode) -> None:
+    def test_a_table_that_another_program_made(
+        self, rig: DestinationRig, write_whole: WriteMode
+    ) -> None:
         rig.create("t", table(3))
-        load(rig, aim(table(), 1, write), table(2, start=3))
-        check(rig, table(2, start=3) if write == "overwrite" else table(5))
+        load(rig, aim(table(), 1, write_whole), table(2, start=3))
+        check(rig, table(2, start=3) if write_whole == "overwrite" else table(5))
 
     def test_drift_evolve_adds_the_column(self, rig: DestinationRig, write: WriteMode) -> None:
         load(rig, aim(table(), 1, write), table(3))

@@ -63,6 +63,7 @@ def destination(rig: type[DestinationRig], *, values: bool = True) -> type[Desti
         [
             (to.Appends, "append" in modes),
             (to.Overwrites, "overwrite" in modes),
+            (to.OverwritesPartitions, "overwrite_partitions" in modes),
             (to.Upserts, "upsert" in modes),
             (to.ParallelStage, rig.capabilities.parallel_stage),
             (to.LosesStaged, rig.loses_staged),

@@ -128,7 +128,9 @@ class DeltaSourceRig(SourceRig):
 
 class DeltaDestinationRig(DestinationRig):
     capabilities = DestinationCapabilities(
-        modes=frozenset({"append", "upsert", "overwrite"}), counts_files=True, partitions=True
+        modes=frozenset({"append", "upsert", "overwrite", "overwrite_partitions"}),
+        counts_files=True,
+        partitions=True,
     )
     types = WRITTEN
     odd_tables = TABLES
@@ -151,9 +153,11 @@ class DeltaDestinationRig(DestinationRig):
         return self.lake.unowned()
 
     def lose(self, staged: Staged) -> None:
-        names = {text.rsplit("/", 1)[-1] for text in _texts(staged.ref) if ".parquet" in text}
+        # The files themselves, or the list of them, which begins as they do.
+        names = [text.rsplit("/", 1)[-1] for text in _texts(staged.ref) if "/" in text]
+        starts = tuple(name.removesuffix(".json") for name in names)
         for file in self.lake.unowned():
-            if file.rsplit("/", 1)[-1] in names:
+            if file.endswith(".parquet") and file.rsplit("/", 1)[-1].startswith(starts):
                 self.lake.files.delete_file(f"{self.lake.path}/{file}")
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from deltalake import DeltaTable
 
 from copy_core.connectors.delta import DeltaDestination, DeltaSource
@@ -79,3 +80,18 @@ def batches(rows: pa.Table, schema: pa.Schema) -> list[pa.RecordBatch]:
 def numbers(count: int, start: int = 0, value: str = "v") -> pa.Table:
     ids = range(start, start + count)
     return pa.table({"id": pa.array(ids, pa.int64()), "v": [f"{value}{n}" for n in ids]})
+
+
+def interrupting(monkeypatch: pytest.MonkeyPatch, work: Callable[[], None]) -> None:
+    """Does `work` once, at the last moment before the next commit is written."""
+    original = DeltaTable.create_write_transaction
+    done: list[bool] = []
+
+    def first(self: DeltaTable, *args: object, **kwargs: object) -> None:
+        if not done:
+            done.append(True)
+            monkeypatch.setattr(DeltaTable, "create_write_transaction", original)
+            work()
+        original(self, *args, **kwargs)  # type: ignore[arg-type]  # handed through as they came
+
+    monkeypatch.setattr(DeltaTable, "create_write_transaction", first)

@@ -13,10 +13,16 @@ from deltalake import DeltaTable, QueryBuilder, write_deltalake
 from hypothesis import given
 from hypothesis import strategies as st
 
+from copy_core.connectors import memory
 from copy_core.connectors.delta import partitions, writing
+from copy_core.connectors.options import Connection, MemoryOptions
+from copy_core.context import Context
 from copy_core.errors import ConfigError, TerminalError
-from copy_core.job import Condition, WriteMode
-from tests.unit.delta_lake import Lake, aim, commit, numbers
+from copy_core.job import Condition, Job, JobFile, WriteMode, resolve
+from copy_core.reset import reset
+from copy_core.runners.local import LocalRunner
+from copy_core.state.sqlite import SqliteStateStore
+from tests.unit.delta_lake import Lake, aim, commit, interrupting, numbers
 
 MODES = ["append", "upsert", "overwrite"]
 INSTANTS = st.datetimes()
@@ -198,6 +204,105 @@ def test_an_error_while_staging_leaves_no_file_in_any_partition(lake: Lake) -> N
     assert lake.files() == []
 
 
+@pytest.mark.parametrize(("kind", "values"), ODD, ids=lambda value: str(value)[:30])
+def test_the_partitions_that_arrive_are_replaced_whoever_wrote_them(
+    lake: Lake, kind: pa.DataType, values: list[Any]
+) -> None:
+    rows = pa.table({"p": pa.array(values, kind), "id": pa.array(range(len(values)), pa.int64())})
+    lake.load(aim(rows, partition_by=("p",)), rows.slice(0, 0))
+    stored = pa.schema(lake.table().schema().to_arrow())
+    # delta-rs cannot write into folders that are called like this.
+    theirs = rows.filter(pa.array(["[" not in str(value) for value in values])).cast(stored)
+    write_deltalake(lake.path(), theirs, mode="append")
+    target = aim(rows, 2, "overwrite_partitions")
+    published = lake.load(target, rows.slice(1).set_column(1, "id", rows["id"].slice(1)))
+    lake.to.clean(target)
+    assert published.rows == len(values) - 1
+    found = lake.table().to_pyarrow_table().sort_by("id")
+    assert found["id"].to_pylist() == rows["id"].to_pylist()
+    assert found["p"].to_pylist() == rows.cast(stored)["p"].to_pylist()
+    query = QueryBuilder().register("t", lake.table()).execute("SELECT id FROM t ORDER BY id")
+    assert pa.table(query)["id"].to_pylist() == rows["id"].to_pylist()
+
+
+def test_an_empty_value_in_the_log_is_the_partition_of_null(lake: Lake) -> None:
+    """As the protocol has it: other writers tell null so."""
+    rows = numbers(2).append_column("p", pa.array(["a", None]))
+    write_deltalake(lake.path(), rows, partition_by=["p"])
+    log = Path(lake.path(), "_delta_log", f"{0:020}.json")
+    log.write_text(log.read_text().replace('"p":null', '"p":""'))
+    lake.load(aim(rows, 1, "overwrite_partitions"), rows.slice(1))
+    assert lake.rows() == rows.to_pylist()
+
+
+@pytest.mark.parametrize("touched", [True, False])
+def test_what_others_commit_meanwhile_is_neither_lost_nor_brought_back(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, touched: bool
+) -> None:
+    """Rows that they add to a partition are replaced with it, rows that they delete stay away."""
+    lake.load(by_day(days(1)), days(9))
+    first, second, third = (date(2026, 1, n) for n in (1, 2, 3))
+    theirs = days(1).set_column(2, "day", pa.array([first if touched else second]))
+
+    def others() -> None:
+        write_deltalake(lake.path(), theirs.set_column(0, "id", pa.array([99])), mode="append")
+        lake.table().delete("day = '2026-01-03'")
+
+    target = by_day(days(1), 2, "overwrite_partitions")
+    arriving = days(1).set_column(2, "day", pa.array([first]))
+    staged = lake.stage(target, arriving)
+    interrupting(monkeypatch, others)
+    lake.to.publish(commit(target, staged))
+    found = {row["id"]: row["day"] for row in lake.rows()}
+    assert [n for n, day in found.items() if day == first] == [0]
+    assert third not in found.values()
+    assert found.get(99) == (None if touched else second)
+    kept = {row["id"] for row in days(9).to_pylist() if row["day"] in (second, None)}
+    assert set(found) == kept | {0} | (set() if touched else {99})
+
+
+def test_a_change_data_feed_hears_of_partitions_that_are_replaced(lake: Lake) -> None:
+    feeds = {"delta.enableChangeDataFeed": "true"}
+    DeltaTable.create(lake.path(), days(1).schema, partition_by=["day"], configuration=feeds)
+    lake.load(aim(days(1)), days(9))
+    new = days(1, 20, late=0).set_column(2, "day", pa.array([date(2026, 1, 2)]))
+    lake.load(aim(days(1), 2, "overwrite_partitions"), new)
+    feed = pa.table(lake.table().load_cdf(starting_version=2)).to_pylist()
+    changes = sorted((row["id"], row["_change_type"]) for row in feed)
+    assert changes == [(1, "delete"), (7, "delete"), (20, "insert")]
+
+
+@pytest.mark.parametrize("of", ["constraint", "floats"])
+def test_partitions_are_not_replaced_where_rows_are_left_to_delta_rs(lake: Lake, of: str) -> None:
+    rows = numbers(3).append_column("p", pa.array([0.5, 1.5, None] if of == "floats" else [1] * 3))
+    write_deltalake(lake.path(), rows, partition_by=["p"])
+    if of == "constraint":
+        lake.table().alter.add_constraint({"small": "id < 100"})
+    with pytest.raises(ConfigError) as refused:
+        lake.to.prepare(aim(rows, 1, "overwrite_partitions"))
+    assert refused.value.code == "table-feature"
+    assert of in refused.value.what
+
+
+def test_partitions_are_not_replaced_by_rows_that_do_not_tell_theirs(lake: Lake) -> None:
+    lake.load(by_day(days(1)), days(3))
+    with pytest.raises(ConfigError) as refused:
+        lake.to.prepare(aim(numbers(1), 2, "overwrite_partitions"))
+    assert (refused.value.code, refused.value.where["column"]) == ("column-missing", "day")
+
+
+@pytest.mark.parametrize("write", [*MODES, "overwrite_partitions"])
+def test_a_new_column_reaches_every_partition(lake: Lake, write: WriteMode) -> None:
+    lake.load(by_day(days(1), 1, write), days(4))
+    rows = days(4, 4).append_column("new", pa.array(["a", "b", None, "d"]))
+    lake.load(by_day(rows, 2, write), rows)
+    lake.load(by_day(days(1), 3, "append"), days(1, 40))
+    found = {row["id"]: row["new"] for row in lake.rows()}
+    assert [found[n] for n in (4, 5, 6, 7, 40)] == ["a", "b", None, "d", None]
+    assert {found.get(n) for n in range(4)} == {None}
+    assert lake.table().metadata().partition_columns == ["day"]
+
+
 @pytest.mark.parametrize(
     ("column", "kind", "code"),
     [
@@ -309,3 +414,53 @@ def test_what_was_staged_for_other_partitions_is_not_published(lake: Lake) -> No
     with pytest.raises(TerminalError) as refused:
         lake.to.publish(commit(target, staged))
     assert refused.value.code == "table-changed"
+
+
+def test_a_job_replaces_the_days_that_its_filter_takes_in(lake: Lake, tmp_path: Path) -> None:
+    rows = numbers(9).append_column("day", pa.array([f"2026-01-0{1 + n % 3}" for n in range(9)]))
+    shop = memory.store(str(tmp_path))
+    state = SqliteStateStore(tmp_path / "state.db")
+
+    def job(day: str, **more: Any) -> Job:
+        table = {"source": "t", "filter": [{"column": "day", "op": ">=", "value": day}]}
+        says = {"name": "job", "source": "shop", "destination": "lake", "tables": [table]}
+        how = {"write": "overwrite_partitions", "partition_by": ["day"], **more}
+        return resolve(JobFile.model_validate(says | how))
+
+    def run(day: str, **more: Any) -> list[dict[str, Any]]:
+        connections: dict[str, Connection] = {
+            "shop": MemoryOptions(type="memory", name=str(tmp_path)),
+            "lake": lake.options,
+        }
+        (table,) = LocalRunner(Context(job(day, **more), connections, state)).run().tables
+        assert table.status == "copied", table.error
+        return sorted(lake.rows(), key=lambda row: int(row["id"]))
+
+    shop.put("t", rows, ["id"])
+    assert run("2026-01-01", parts=3) == rows.to_pylist()
+    # What the source has lost of the days before is not seen, and what is new of them neither.
+    changed = rows.set_column(1, "v", pa.array(["new"] * 9)).slice(3)
+    shop.put("t", changed, ["id"])
+    late = [row for row in changed.to_pylist() if row["day"] == "2026-01-03"]
+    kept = [row for row in rows.to_pylist() if row["day"] < "2026-01-03"]
+    assert run("2026-01-03") == sorted([*kept, *late], key=lambda row: row["id"])
+    assert run("2026-01-09") == sorted([*kept, *late], key=lambda row: row["id"])
+    reset(state, job("2026-01-03"), ["t"], truncate=True)
+    assert run("2026-01-03") == late
+    state.close()
+    shop.clear()
+
+
+def test_a_destination_that_does_not_replace_partitions_says_so(tmp_path: Path) -> None:
+    shop, state = memory.store(str(tmp_path)), SqliteStateStore(tmp_path / "state.db")
+    shop.put("t", days(3), ["id"])
+    table = {"source": "t", "destination": "other", "write": "overwrite_partitions"}
+    says = {"name": "job", "source": "shop", "destination": "shop", "tables": [table]}
+    connections: dict[str, Connection] = {"shop": MemoryOptions(type="memory", name=str(tmp_path))}
+    context = Context(resolve(JobFile.model_validate(says)), connections, state)
+    (result,) = LocalRunner(context).run().tables
+    assert result.error is not None
+    assert result.error["code"] == "mode-not-offered"
+    assert "overwrite_partitions" in result.error["message"]
+    state.close()
+    shop.clear()

@@ -5,7 +5,6 @@ never touches what was published.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from multiprocessing import get_context
@@ -21,7 +20,7 @@ from copy_core.connectors.options import DeltaOptions
 from copy_core.errors import CopyJobError, TerminalError, TransientError
 from copy_core.job import WriteMode
 from copy_core.model import Commit, Published
-from tests.unit.delta_lake import MARK, Lake, aim, commit, numbers
+from tests.unit.delta_lake import MARK, Lake, aim, commit, interrupting, numbers
 
 
 @pytest.fixture
@@ -268,21 +267,6 @@ def test_an_upsert_sees_the_key_that_somebody_else_just_wrote(
     )
     lake.to.publish(commit(target, staged))
     assert [row["v"] for row in lake.rows() if row["id"] == 99] == ["ours99"]
-
-
-def interrupting(monkeypatch: pytest.MonkeyPatch, work: Callable[[], None]) -> None:
-    """Does `work` once, at the last moment before the next commit is written."""
-    original = DeltaTable.create_write_transaction
-    done: list[bool] = []
-
-    def first(self: DeltaTable, *args: object, **kwargs: object) -> None:
-        if not done:
-            done.append(True)
-            monkeypatch.setattr(DeltaTable, "create_write_transaction", original)
-            work()
-        original(self, *args, **kwargs)  # type: ignore[arg-type]  # handed through as they came
-
-    monkeypatch.setattr(DeltaTable, "create_write_transaction", first)
 
 
 def relative(table: DeltaTable) -> list[str]:

@@ -24,6 +24,7 @@ from copy_core.job import WriteMode
 from tests.unit.delta_lake import Lake, aim, batches, commit, numbers
 
 MODES = ["append", "upsert", "overwrite"]
+ALL_MODES = [*MODES, "overwrite_partitions"]
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def regions(rows: pa.Table) -> pa.Table:
     return rows.append_column("region", pa.array(names, pa.string()))
 
 
-@pytest.mark.parametrize("write", MODES)
+@pytest.mark.parametrize("write", ALL_MODES)
 def test_a_partitioned_table_is_written_by_partition(lake: Lake, write: WriteMode) -> None:
     write_deltalake(lake.path(), regions(numbers(6)), partition_by=["region"])
     target = aim(regions(numbers(1)), 1, write)
@@ -52,7 +53,12 @@ def test_a_partitioned_table_is_written_by_partition(lake: Lake, write: WriteMod
     lake.to.clean(target)
     assert published.rows == 4
     assert lake.to.publish(commit(target, ())) == published
-    kept = {"append": [0, 1, 2, 3, 3, 4, 4, 5, 5, 6], "upsert": range(7), "overwrite": range(3, 7)}
+    kept = {
+        "append": [0, 1, 2, 3, 3, 4, 4, 5, 5, 6],
+        "upsert": range(7),
+        "overwrite": range(3, 7),
+        "overwrite_partitions": range(3, 7),
+    }
     assert sorted(row["id"] for row in lake.rows()) == list(kept[write])
     assert lake.table().metadata().partition_columns == ["region"]
     rows = lake.read(["region", "id"])
@@ -162,6 +168,43 @@ def test_a_table_that_forgets_transactions_cannot_keep_the_ledger(lake: Lake) ->
     DeltaTable.create(lake.path(), numbers(1).schema, configuration=forgets)
     with pytest.raises(ConfigError, match="setTransactionRetentionDuration"):
         lake.to.prepare(aim(numbers(1)))
+
+
+WIDER = [
+    (pa.int32(), pa.int64(), "int64"),
+    (pa.int64(), pa.float64(), "float64"),
+    (pa.float32(), pa.float64(), "float64"),
+    (pa.decimal128(9, 2), pa.decimal128(12, 2), "decimal(12,2)"),
+    (pa.decimal128(9, 2), pa.decimal128(9, 4), "decimal(9,4)"),
+    (pa.date32(), pa.timestamp("us"), "timestamp_utc"),
+    (pa.int64(), pa.string(), "string"),
+]
+
+
+@pytest.mark.parametrize("write", ALL_MODES)
+@pytest.mark.parametrize(("there", "arriving", "name"), WIDER, ids=str)
+def test_a_column_that_became_wider_is_refused_by_its_name(
+    lake: Lake, there: pa.DataType, arriving: pa.DataType, name: str, write: WriteMode
+) -> None:
+    """Delta can widen a type only by a feature that not every reader has."""
+    old = regions(numbers(3)).append_column("n", pa.nulls(3, there))
+    new = regions(numbers(3)).append_column("n", pa.nulls(3, arriving))
+    lake.load(aim(old, 1, partition_by=("region",)), old)
+    with pytest.raises(ConfigError) as refused:
+        lake.to.prepare(aim(new, 2, write, drift="evolve"))
+    assert (refused.value.code, refused.value.where["column"]) == ("incompatible-type", "n")
+    assert f"cannot hold {name}" in refused.value.what
+    assert "`cast: " in refused.value.fix
+
+
+def test_a_table_whose_types_were_widened_is_not_misread(lake: Lake) -> None:
+    write_deltalake(lake.path(), numbers(3))
+    features = {"readerFeatures": ["typeWidening"], "writerFeatures": ["typeWidening"]}
+    edit_log(lake, "protocol", {"minReaderVersion": 3, "minWriterVersion": 7, **features})
+    with pytest.raises(ConfigError) as refused:
+        lake.to.prepare(aim(numbers(1)))
+    assert refused.value.code == "table-feature"
+    assert "typewidening" in str(refused.value).lower()
 
 
 def test_a_naive_time_is_written_as_utc_again_and_again(lake: Lake) -> None:

@@ -47,6 +47,8 @@ def fit(target: Target, table: DeltaTable | None) -> Fit:
     if table is None:
         schema = storable(incoming, None)
         partitions.check(schema, target.partition_by)
+        if target.write == "overwrite_partitions":
+            partitions.check_told(target.partition_by, schema.names)
         return Fit(schema, [], _required(schema), target.partition_by)
     check_writable(table, target.object, target.write)
     partitions.check_same(target.partition_by, table.metadata().partition_columns)
@@ -56,6 +58,8 @@ def fit(target: Target, table: DeltaTable | None) -> Fit:
     schema, added = reconcile(existing, storable(incoming, existing), target.drift)
     by = partition_columns(table) or ()
     partitions.check_rest(schema, by)
+    if target.write == "overwrite_partitions":
+        partitions.check_told(by, schema.names)
     return Fit(schema, added, _required(existing), by)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypedDict
 
 import pyarrow as pa
@@ -36,6 +36,7 @@ def create(
     lake: Lake,
     target: Target,
     schema: pa.Schema,
+    properties: Mapping[str, str],
     added: Sequence[Written],
     how: How,
 ) -> None:
@@ -45,6 +46,7 @@ def create(
         lake: where.
         target: the table's name, and its partition columns.
         schema: its columns.
+        properties: its table properties.
         added: its files.
         how: marks with no retries: delta-rs would rebase even the making of a table onto another's.
 
@@ -58,6 +60,7 @@ def create(
             [_add(file) for file in added],
             mode="error",
             partition_by=list(target.partition_by),
+            configuration=properties,
             storage_options=lake.storage,
             **how,
         )
@@ -80,20 +83,60 @@ def files(
     removed: Sequence[DataFile],
     how: How,
 ) -> None:
-    """Adds files as they are, and removes others (`overwrite`: all there are)."""
+    """Adds files as they are, and removes others (`overwrite`: all there are).
+
+    Args:
+        table: the table, as the files to remove were chosen from it.
+        write: the write mode.
+        added: the files that are new.
+        removed: those that go, for an upsert and for partitions that are replaced.
+        how: marks; with no retries where something is removed.
+    """
+    _write(table, _actions(added, removed, changes=True), how, everything=write == "overwrite")
+
+
+def rewritten(
+    table: DeltaTable,
+    added: Sequence[Written],
+    removed: Sequence[DataFile],
+    hooks: PostCommitHookProperties | None,
+) -> None:
+    """Puts files in the place of others that have the same rows: readers of changes see none.
+
+    Raises:
+        TransientError: the table has a newer version.
+    """
+    marks = CommitProperties(
+        custom_metadata={"copyjob": {"compacted": len(removed)}}, max_commit_retries=0
+    )
+    how = How(commit_properties=marks, post_commithook_properties=hooks)
+    _write(table, _actions(added, removed, changes=False), how)
+
+
+def _actions(
+    added: Sequence[Written], removed: Sequence[DataFile], *, changes: bool
+) -> list[AddAction | RemoveAction]:
     now = time.time_ns() // 1_000_000
-    actions: list[AddAction | RemoveAction] = [_add(file) for file in added]
-    actions += [
-        RemoveAction(file.path, True, now, file.size, as_logged(file.partition)) for file in removed
+    return [
+        *(_add(file, changes=changes) for file in added),
+        *(
+            RemoveAction(file.path, changes, now, file.size, as_logged(file.partition))
+            for file in removed
+        ),
     ]
+
+
+def _write(
+    table: DeltaTable,
+    actions: list[AddAction | RemoveAction],
+    how: How,
+    *,
+    everything: bool = False,
+) -> None:
+    """Commits actions, and the removal of all files that there are if `everything` goes."""
+    mode, by = "overwrite" if everything else "append", table.metadata().partition_columns
     with faults():
-        table.create_write_transaction(
-            actions,
-            "overwrite" if write == "overwrite" else "append",
-            table.schema(),
-            partition_by=table.metadata().partition_columns,
-            **how,
-        )
+        table.create_write_transaction(actions, mode, table.schema(), partition_by=by, **how)
 
 
 def rows(table: DeltaTable, target: Target, batches: Iterable[pa.RecordBatch], how: How) -> None:
@@ -107,6 +150,8 @@ def rows(table: DeltaTable, target: Target, batches: Iterable[pa.RecordBatch], h
             matched = " AND ".join(f"t.{_quoted(k)} = s.{_quoted(k)}" for k in target.keys)
             merge = table.merge(reader, matched, source_alias="s", target_alias="t", **how)
             merge.when_matched_update_all().when_not_matched_insert_all().execute()
+        elif target.write == "overwrite_partitions":
+            raise AssertionError  # `check_writable` refuses it for such tables.
         else:
             write_deltalake(table, reader, mode=target.write, **how)
 
@@ -123,13 +168,13 @@ def _filled(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa
         yield pa.record_batch(arrays, schema=schema)
 
 
-def _add(file: Written) -> AddAction:
+def _add(file: Written, *, changes: bool = True) -> AddAction:
     return AddAction(
         path=file.path,
         size=file.size,
         partition_values=file.partition,
         modification_time=time.time_ns() // 1_000_000,
-        data_change=True,
+        data_change=changes,
         stats=file.stats,
     )
 

@@ -14,9 +14,12 @@ from copy_core.connectors.delta.faults import faults
 from copy_core.connectors.delta.ledger import Ledger
 from copy_core.connectors.delta.names import Rule, legal, renames
 from copy_core.connectors.delta.onelake import lake_of
+from copy_core.connectors.delta.protocol import check_makeable
 from copy_core.connectors.delta.publish import Publisher
+from copy_core.connectors.delta.upkeep import look_after
 from copy_core.connectors.delta.writing import write
 from copy_core.connectors.delta_options import DeltaOptions, FabricLakehouseOptions
+from copy_core.connectors.delta_table_options import TableOptions
 from copy_core.model import Commit, Published, Staged, Target
 
 
@@ -29,7 +32,7 @@ class DeltaDestination(Destination):
     """
 
     capabilities = DestinationCapabilities(
-        modes=frozenset({"append", "upsert", "overwrite"}),
+        modes=frozenset({"append", "upsert", "overwrite", "overwrite_partitions"}),
         parallel_stage=True,
         counts_files=True,
         partitions=True,
@@ -37,13 +40,17 @@ class DeltaDestination(Destination):
 
     def __init__(self, options: DeltaOptions | FabricLakehouseOptions) -> None:
         self._lake = lake_of(options)
+        self._options: TableOptions = options
         self._names: Rule = "any" if isinstance(options, DeltaOptions) else options.names
 
     def prepare(self, target: Target) -> pa.Schema:
         with faults(table=target.object):
             self._lake.check_writable(target.object)
             named = legal(target, self._names)
-            schema = fit(named, self._lake.open(target.object)).schema
+            table = self._lake.open(target.object)
+            if table is None:
+                check_makeable(self._options.made_with, target.object, target.write)
+            schema = fit(named, table).schema
             check_keys(named, schema)
             called = {
                 new[0]: old[0] for new, old in zip(named.columns, target.columns, strict=True)
@@ -72,7 +79,7 @@ class DeltaDestination(Destination):
         with faults(table=commit.target.object):
             _, ledger = self._place(commit.target)
             named = commit.model_copy(update={"target": legal(commit.target, self._names)})
-            return Publisher(self._lake, ledger, named).run()
+            return Publisher(self._lake, ledger, named, self._options.made_with).run()
 
     def last_commit(self, job: str, table: str, name: str) -> Published | None:
         with faults(table=name):
@@ -84,6 +91,7 @@ class DeltaDestination(Destination):
         with faults(table=target.object):
             files, ledger = self._place(target)
             staging.clean(files, ledger, self._lake.open(target.object), target.sequence)
+            look_after(self._lake, target.object, self._options)
 
     def _place(self, target: Target) -> tuple[pafs.FileSystem, Ledger]:
         files = self._lake.files(target.object)

@@ -24,7 +24,11 @@ from copy_core.connectors.delta.parquet import remove
 from copy_core.errors import TerminalError
 from copy_core.model import JsonDict, Published
 
+FOLDER = "copyjob"
+"""Below the table's folder, where the files of all ledgers go."""
+
 _INFO = "copyjob"
+_RECORDS = "_delta_log/_copyjob"
 # The records that stay: the newest, and the one before, below which all is cleaned.
 _KEPT = 2
 
@@ -42,8 +46,8 @@ class Ledger:
         # A job's name has no slash, so this is one name for each pair.
         self._app = f"copyjob/{job}/{table}"
         digest = sha256(self._app.encode()).hexdigest()[:20]
-        self.folder = f"copyjob/{digest}"
-        self._records = f"_delta_log/_copyjob/{digest}"
+        self.folder = f"{FOLDER}/{digest}"
+        self._records = f"{_RECORDS}/{digest}"
         self._token = secrets.token_hex(8)
 
     def sequence(self, table: DeltaTable) -> int:
@@ -171,3 +175,20 @@ class Ledger:
             return None
         record: JsonDict = ours["published"]
         return record if record["sequence"] == sequence else None
+
+
+def newest(files: pafs.FileSystem) -> dict[str, int]:
+    """The newest sequence that each ledger of a table has a record of, by the last step of its
+    folder. All below are over: a record is written when the one before is committed and cleaned.
+    """
+    with faults():
+        records = files.get_file_info(
+            pafs.FileSelector(_RECORDS, allow_not_found=True, recursive=True)
+        )
+    found: dict[str, int] = {}
+    for info in records:
+        *_, digest, name = info.path.split("/")
+        sequence = name.partition("-")[0]
+        if info.type == pafs.FileType.File and sequence.isdecimal():
+            found[digest] = max(found.get(digest, 0), int(sequence))
+    return found

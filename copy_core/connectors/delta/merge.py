@@ -9,6 +9,7 @@ not ours to place.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,6 +28,8 @@ from copy_core.model import Target
 _BATCH = 65_536
 _RANGE_ROWS = 2_000_000
 _SAMPLE = 100_000
+# Files that are written anew at the same time: as many as a job copies parts at once.
+_AT_ONCE = 4
 
 
 class Arrivals:
@@ -46,6 +49,8 @@ class Arrivals:
         """
         self._files, self._staged, self._keys = files, staged, list(target.keys)
         self._shape = shape
+        # By path, what replaces each file of the table that was met; None: nothing has to.
+        self._kept: dict[str, list[Written] | None] = {}
         self._rows = Rows(files, target.object, shape.schema)
         self._sources = data_files(files, staged, shape.schema)
         self._check_nulls(target)
@@ -72,21 +77,36 @@ class Arrivals:
     def rewrite(self, scan: Scan, stem: str) -> tuple[list[DataFile], list[Written]]:
         """Writes the table's files anew that hold rows of keys that arrive, without these rows.
 
+        A file never changes: what an earlier attempt did about it holds for as long as the table
+        has it.
+
         Returns:
             The files that are replaced, and those that replace them.
         """
-        added: list[Written] = []
-        replaced = self._replaced(scan)
-        for number, rows in replaced.items():
-            file = scan.files[number]
-            every = scan.data.read([Span(file)], scan.schema.names, _BATCH)
-            kept = keys.without(every, rows)
-            stem_of = f"{stem}-kept-{number}"
-            added += write(self._files, stem_of, scan.schema, kept, self._shape.by)
-        return [scan.files[number] for number in replaced], added
+        found = self._replaced(scan)
+
+        def kept(file: DataFile) -> list[Written] | None:
+            if file.number not in found:
+                return None
+            rows = scan.data.read([Span(file)], scan.schema.names, _BATCH)
+            stay = keys.without(rows, found[file.number])
+            stem_of = f"{stem}-kept-{file.number}"
+            return write(self._files, stem_of, scan.schema, stay, self._shape.by)
+
+        unmet = [file for file in scan.files if file.path not in self._kept]
+        with ThreadPoolExecutor(_AT_ONCE, "rewrite") as pool:
+            self._kept |= zip((file.path for file in unmet), pool.map(kept, unmet), strict=True)
+        replaced, added = [], []
+        for file in scan.files:
+            if (written := self._kept[file.path]) is not None:
+                replaced.append(file)
+                added += written
+        return replaced, added
 
     def _replaced(self, scan: Scan) -> dict[int, pa.Int64Array]:
-        """The rows of the table whose keys arrive, by the numbers of their files."""
+        """The rows whose keys arrive of the files that no attempt has met yet, by the numbers of
+        these files.
+        """
         found: dict[int, list[pa.Array]] = {}
         names = keys.names(self._keys)
         for where in self._ranges:
@@ -96,6 +116,8 @@ class Arrivals:
             arriving = index.select(names)
             near = _near(arriving, self._keys)
             for file in scan.holding(near):
+                if file.path in self._kept:
+                    continue
                 there = keys.Index(self._keys)
                 span = [Span(file)]
                 there.add(0, scan.data.read(span, self._keys, _BATCH, near, numbered=True))
@@ -103,9 +125,7 @@ class Arrivals:
                     same = rows.join(arriving, names, join_type="left semi")
                     if same.num_rows:
                         found.setdefault(file.number, []).append(keys.positions(same, 0))
-        return {
-            number: keys.ascending(pa.concat_arrays(rows)) for number, rows in sorted(found.items())
-        }
+        return {number: keys.ascending(pa.concat_arrays(rows)) for number, rows in found.items()}
 
     def _index(self, where: Where | None, order_by: str = "") -> pa.Table | None:
         """The keys of staged rows under a condition; None when there are none."""

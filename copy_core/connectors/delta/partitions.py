@@ -82,6 +82,33 @@ def check_same(asked: Sequence[str], there: Sequence[str]) -> None:
         )
 
 
+def check_told(columns: Sequence[str], arriving: Sequence[str]) -> None:
+    """Refuses to replace partitions where rows do not tell theirs.
+
+    Args:
+        columns: the partition columns of the table.
+        arriving: the columns that the copy delivers.
+
+    Raises:
+        ConfigError: there are no partitions, or a column of them does not arrive; names it.
+    """
+    if not columns:
+        raise ConfigError(
+            "the table has no partitions that could be replaced",
+            fix="Set `write: overwrite`, or copy into a new table with `partition_by`",
+            code="not-partitioned",
+        )
+    for column in columns:
+        if column not in arriving:
+            raise ConfigError(
+                "the table is partitioned by the column, and the copy does not deliver it: which"
+                " partitions to replace cannot be told",
+                fix="Copy the column",
+                code="column-missing",
+                column=column,
+            )
+
+
 def apart(
     batch: pa.RecordBatch, columns: Sequence[str]
 ) -> Iterator[tuple[tuple[str | None, ...], pa.RecordBatch]]:

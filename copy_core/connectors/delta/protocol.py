@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pyarrow as pa
 from deltalake import DeltaTable
 
@@ -63,6 +65,19 @@ def check_writable(table: DeltaTable, name: str, write: WriteMode) -> None:
         odd.append("delta.appendOnly")
     if odd:
         raise _refused(name, f"written ({write})", odd, "turn it off")
+    if write == "overwrite_partitions" and (odd := _left_to_delta_rs(table)):
+        raise _refused(name, f"written ({write})", odd, "set `write: overwrite`")
+
+
+def check_makeable(properties: Mapping[str, str], name: str, write: WriteMode) -> None:
+    """Refuses to make a table that takes appends alone for a copy that replaces rows.
+
+    Raises:
+        ConfigError: names the property.
+    """
+    if write != "append" and properties.get("delta.appendOnly") == "true":
+        fix = "leave that property out of the connection's `properties`"
+        raise _refused(name, f"written ({write})", ["delta.appendOnly"], fix)
 
 
 def takes_files(table: DeltaTable, write: WriteMode) -> bool:
@@ -70,12 +85,17 @@ def takes_files(table: DeltaTable, write: WriteMode) -> bool:
     allowed, its partition is one that can be told, and no change data feed wants to know which
     rows an upsert changed.
     """
+    feeds = table.metadata().configuration.get("delta.enableChangeDataFeed", "").lower() == "true"
+    return not _left_to_delta_rs(table) and not (write == "upsert" and feeds)
+
+
+def _left_to_delta_rs(table: DeltaTable) -> list[str]:
+    """What of a table asks for a look into each row that is written."""
     settings = table.metadata().configuration
-    if partition_columns(table) is None or "delta.invariants" in _column_marks(table):
-        return False
-    if any(key.startswith("delta.constraints.") for key in settings):
-        return False
-    return write != "upsert" or settings.get("delta.enableChangeDataFeed", "").lower() != "true"
+    odd = sorted(key for key in settings if key.startswith("delta.constraints."))
+    odd += ["delta.invariants"] if "delta.invariants" in _column_marks(table) else []
+    odd += ["partitions by floats, decimals or bytes"] if partition_columns(table) is None else []
+    return odd
 
 
 def partition_columns(table: DeltaTable) -> tuple[str, ...] | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from copy_core.connectors.delta import commits, staging
+from copy_core.connectors.delta import commits, partitions, staging
 from copy_core.connectors.delta.columns import Fit, fit
 from copy_core.connectors.delta.ledger import Ledger
 from copy_core.connectors.delta.merge import Arrivals
@@ -19,11 +19,14 @@ from copy_core.connectors.delta.rows import DataFile, Rows, Span
 from copy_core.connectors.delta.scan import Scan
 from copy_core.connectors.delta.storage import Lake
 from copy_core.errors import CopyJobError, TransientError
+from copy_core.job import WriteMode
 from copy_core.model import Commit, Published
 
-# A publisher that others keep overtaking gives way after so many attempts; the run tries again.
-_ATTEMPTS = 12
-_PAUSE_S = 0.05
+# A publisher that others keep overtaking gives way after so many attempts; the run tries again. Of
+# eight that upsert all the time, some lose twelve times in a row. A pause that grew would have
+# those lose again that have lost most.
+_ATTEMPTS = 40
+_PAUSE_S = 0.1
 _BATCH = 65_536
 
 
@@ -32,13 +35,17 @@ class Publisher:
 
     The commit carries the ledger's `txn` action. delta-rs rebases a commit onto those that others
     made meanwhile, but never onto one with the same transaction id. What depends on the rows of
-    the table (overwrite, upsert, its creation) is not rebased at all: it is done again.
+    the table (any overwrite, upsert, its creation) is not rebased at all: it is done again.
 
     Nothing is removed after a failure: a commit whose answer got lost may have succeeded.
     """
 
-    def __init__(self, lake: Lake, ledger: Ledger, commit: Commit) -> None:
+    def __init__(
+        self, lake: Lake, ledger: Ledger, commit: Commit, properties: Mapping[str, str]
+    ) -> None:
+        """A commit, and the properties of the table if it has to be made."""
         self._lake, self._ledger, self._commit = lake, ledger, commit
+        self._properties = properties
         self._target = commit.target
         self._files = lake.files(self._target.object)
         self._stem = staging.stem(ledger, self._target.sequence, "upsert")
@@ -53,7 +60,7 @@ class Publisher:
             except TransientError as e:
                 if e.code != "commit-conflict" or attempt == _ATTEMPTS:
                     raise
-            time.sleep(_PAUSE_S * attempt * random.random())
+            time.sleep(_PAUSE_S * random.random())
         raise AssertionError
 
     def _attempt(self) -> Published:
@@ -79,9 +86,9 @@ class Publisher:
             post_commithook_properties=self._lake.hooks,
         )
         if table is None:
-            commits.create(self._lake, target, shape.schema, arriving, how)
+            commits.create(self._lake, target, shape.schema, self._properties, arriving, how)
         elif takes_files(table, target.write):
-            removed, kept = self._replaced(table) if target.write == "upsert" else ([], [])
+            removed, kept = self._replaced(table, target.write, arriving)
             commits.files(table, target.write, [*arriving, *kept], removed, how)
         else:
             commits.rows(table, target, self._batches(arriving, shape.schema), how)
@@ -106,12 +113,18 @@ class Publisher:
             self._newest_files = self._arrivals.written(self._stem)
         return self._newest_files
 
-    def _replaced(self, table: DeltaTable) -> tuple[list[DataFile], list[Written]]:
-        """The files that an upsert removes, and what it keeps of them."""
-        if self._arrivals is None:
+    def _replaced(
+        self, table: DeltaTable, write: WriteMode, arriving: list[Written]
+    ) -> tuple[list[DataFile], list[Written]]:
+        """The files that are replaced, and what an upsert keeps of them."""
+        if not arriving or write not in ("upsert", "overwrite_partitions"):
             return [], []
         scan = Scan(self._lake, self._target.object, table)
-        return self._arrivals.rewrite(scan, f"{self._stem}-{table.version()}")
+        if self._arrivals is not None:
+            return self._arrivals.rewrite(scan, f"{self._stem}-{table.version()}")
+        touched = {frozenset(file.partition.items()) for file in arriving}
+        there = ((file, partitions.as_logged(file.partition)) for file in scan.files)
+        return [file for file, values in there if frozenset(values.items()) in touched], []
 
     def _batches(self, files: list[Written], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         rows = Rows(self._files, self._target.object, schema)
