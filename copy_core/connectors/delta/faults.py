@@ -31,7 +31,8 @@ _BUSY = re.compile(
     re.IGNORECASE,
 )
 _FEATURE = re.compile(
-    r"Kernel error: Unsupported|column mapping|deletion vector|unsupported (?:reader|writer|table)",
+    r"Kernel error: Unsupported|column mapping|deletion vector|unsupported (?:reader|writer|table)"
+    r"|Invalid protocol action|Max catalog version",
     re.IGNORECASE,
 )
 _PLACE = re.compile(
@@ -72,7 +73,7 @@ def translate(error: Exception) -> CopyJobError:
     if isinstance(error, DeltaProtocolError) or _FEATURE.search(text):
         return ConfigError(
             f"the table asks for what cannot be done here: {text}",
-            fix="Turn that table feature off, or copy into a table without it",
+            fix="Turn that table feature off, or choose a table without it",
             code="table-feature",
         )
     if local := _of_this_machine(error, text):

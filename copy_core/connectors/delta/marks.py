@@ -11,12 +11,31 @@ import pyarrow.compute as pc
 from copy_core.connectors import arrow_filter
 from copy_core.connectors.delta.rows import DataFile, Span, Where
 from copy_core.connectors.delta.scan import Scan
+from copy_core.connectors.delta.versions import Pin
 from copy_core.connectors.files.times import check_times
+from copy_core.errors import ConfigError
 from copy_core.job import Condition
 from copy_core.model import Slice
 from copy_core.watermark import Watermark
 
 _BATCH = 65_536
+
+
+def version(pin: Pin, above: Watermark | None) -> Watermark:
+    """The version of a table, as the newest value of `COMMIT_VERSION`.
+
+    Raises:
+        ConfigError: versions above it have been copied (`version-missing`).
+    """
+    found = Watermark(kind="int", value=str(pin.version))
+    if above is not None and above.position() > found.position():
+        raise ConfigError(
+            f"the table is at version {found.value}, and its rows up to version {above.value} were"
+            " copied: it was dropped and made anew",
+            fix="Load the table anew by copyjob reset",
+            code="version-missing",
+        )
+    return found
 
 
 def newest(scan: Scan, column: str, above: Watermark | None) -> Watermark | None:

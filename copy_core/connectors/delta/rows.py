@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs as pafs
 
 from copy_core.connectors.delta.faults import faults
+from copy_core.connectors.delta.versions import COMMIT_VERSION
 from copy_core.decimals import exact_cast
 from copy_core.errors import TerminalError
 
@@ -71,6 +72,7 @@ class DataFile:
         rows: how many rows the log says it has; None when it does not.
         fragment: the file with what its partition and statistics promise.
         partition: the values of the partition columns, which the file does not have.
+        version: what `COMMIT_VERSION` is in it; None where the table has no such hidden column.
     """
 
     number: int
@@ -79,6 +81,14 @@ class DataFile:
     rows: int | None
     fragment: ds.ParquetFileFragment
     partition: Mapping[str, pa.Scalar[Any]] = field(default_factory=dict)
+    version: int | None = None
+
+    @property
+    def constants(self) -> dict[str, pa.Scalar[Any]]:
+        """The columns that have one value in all of its rows."""
+        if self.version is None:
+            return dict(self.partition)
+        return {**self.partition, COMMIT_VERSION: pa.scalar(self.version, pa.int64())}
 
 
 class Rows:
@@ -146,7 +156,7 @@ class Rows:
                 return
             shape = pa.schema([self.schema.field(c) for c in columns])
             for start, batch in self._decode(span, columns, batch_rows, groups):
-                yield start, _shaped(batch, shape, file.partition)
+                yield start, _shaped(batch, shape, file.constants)
 
     def _decode(
         self, span: Span, columns: list[str], batch_rows: int, groups: set[int] | None
@@ -159,9 +169,8 @@ class Rows:
                 buffer_size=_LOCAL_BUFFER if self._local else 0,
                 pre_buffer=not self._local,
             )
-            present = [
-                c for c in columns if c in file.schema_arrow.names and c not in span.file.partition
-            ]
+            constant = span.file.constants
+            present = [c for c in columns if c in file.schema_arrow.names and c not in constant]
             end = 0
             for group in range(file.metadata.num_row_groups):
                 start, end = end, end + file.metadata.row_group(group).num_rows
@@ -187,13 +196,13 @@ def counting(start: int, rows: int) -> pa.Int64Array:
 
 
 def _shaped(
-    batch: pa.RecordBatch, shape: pa.Schema, partition: Mapping[str, pa.Scalar[Any]]
+    batch: pa.RecordBatch, shape: pa.Schema, constants: Mapping[str, pa.Scalar[Any]]
 ) -> pa.RecordBatch:
     """The batch in the table's types; columns that a file does not have are null."""
     arrays = []
     for column in shape:
-        if column.name in partition:
-            arrays.append(pa.repeat(partition[column.name], batch.num_rows))
+        if column.name in constants:
+            arrays.append(pa.repeat(constants[column.name], batch.num_rows))
         elif column.name in batch.schema.names:
             arrays.append(exact_cast(batch.column(column.name), column.type))
         else:

@@ -15,6 +15,7 @@ from copy_core.connectors.delta import partitions
 from copy_core.connectors.delta.faults import faults
 from copy_core.connectors.delta.rows import INT96, DataFile, Rows, Span, Where
 from copy_core.connectors.delta.storage import Lake
+from copy_core.connectors.delta.versions import COMMIT_VERSION, Pin, hidden
 from copy_core.errors import ConfigError
 from copy_core.schema import copyable
 
@@ -35,27 +36,35 @@ class Scan:
     """One version of a table.
 
     Attributes:
-        version: the version.
+        pin: the version.
         schema: its columns, canonical.
         uncopyable: those that are not in it, and why.
+        hidden: those that are read besides when they are named.
+        readable: both.
         files: its data files, sorted by path.
         data: reads them.
     """
 
-    def __init__(self, lake: Lake, name: str, table: DeltaTable) -> None:
-        self.name, self.version = name, table.version()
+    def __init__(
+        self, lake: Lake, name: str, table: DeltaTable, adds: pa.Table | None = None
+    ) -> None:
+        """All of a version, or its rows in some files alone, as `log.as_adds` gives them."""
+        self.name, self.pin = name, Pin.of(table)
         self.schema, self.uncopyable = copyable(pa.schema(table.schema().to_arrow()))
+        self.hidden = hidden(self.schema)
+        self.readable = pa.schema([*self.schema, *self.hidden])
         self._partitions = table.metadata().partition_columns
         with faults(table=name):
-            adds = pa.table(table.get_add_actions(flatten=True))
-            paths = [_inside(path, name) for path in adds["path"].to_pylist()]
+            if adds is None:
+                adds = pa.table(table.get_add_actions(flatten=True))
+            paths = [inside(path, name) for path in adds["path"].to_pylist()]
             sizes = dict(zip(paths, adds["size_bytes"].to_pylist(), strict=True))
             files = lake.files(name, sizes)
         self._adds = adds.set_column(0, "path", pa.array(paths, pa.string())).sort_by("path")
         self._format = ds.ParquetFileFormat(
             read_options=ds.ParquetReadOptions(coerce_int96_timestamp_unit=INT96)
         )
-        self.data = Rows(files, name, self.schema)
+        self.data = Rows(files, name, self.readable)
         self.files = [
             DataFile(
                 number,
@@ -64,6 +73,7 @@ class Scan:
                 rows,
                 self._format.make_fragment(path, files, self._promise(number)),
                 self._partition(number),
+                self._version(number),
             )
             for number, (path, rows) in enumerate(
                 zip(
@@ -74,7 +84,7 @@ class Scan:
             )
         ]
         fragments = [file.fragment for file in self.files]
-        self._dataset = ds.FileSystemDataset(fragments, self.schema, self._format, files)
+        self._dataset = ds.FileSystemDataset(fragments, self.readable, self._format, files)
 
     @property
     def rows(self) -> int | None:
@@ -127,6 +137,8 @@ class Scan:
         in many writers: they promise nothing.
         """
         promise = partitions.promise(self._partition(number))
+        if (version := self._version(number)) is not None:
+            promise &= pc.field(COMMIT_VERSION) == version
         rows = self._adds["num_records"][number].as_py()
         for field in self.schema:
             column = pc.field(field.name)
@@ -168,6 +180,13 @@ class Scan:
             for name in self._partitions
         }
 
+    def _version(self, number: int) -> int | None:
+        """What `COMMIT_VERSION` is in a file; None where the table has a column of that name."""
+        if not self.hidden.names:
+            return None
+        told: int | None = self._value(COMMIT_VERSION, number).as_py()
+        return self.pin.version if told is None else told
+
     def _value(self, column: str, number: int) -> pa.Scalar[Any]:
         # A column may be called like one of the log's own, or like a field of a struct.
         if self._adds.column_names.count(column) != 1:
@@ -175,7 +194,7 @@ class Scan:
         return self._adds[column][number]
 
 
-def _inside(path: str, name: str) -> str:
+def inside(path: str, name: str) -> str:
     """A path of the log as the file system has it.
 
     Raises:
