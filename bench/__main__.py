@@ -20,6 +20,7 @@ from statistics import median
 
 from bench import data
 from bench.copies import COPIES
+from bench.delta import delta_benches
 from bench.files import file_benches
 from bench.mssql import benches
 from tests.mssql.server import VARIABLE
@@ -142,6 +143,7 @@ BENCHES: dict[str, Callable[[], None]] = {
     "cold_function_app": lambda: cold(
         "function_app", [sys.executable, "-c", "import function_app"]
     ),
+    **delta_benches(report),
     **file_benches(report),
     **benches(report),
 }

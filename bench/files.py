@@ -28,7 +28,8 @@ from tests import servers
 from tests.store_proxy import proxy
 
 SIZES = {"files_many": (200, 1 << 20), "files_large": (4, 256 << 20)}
-SMALL = 100_000
+# Filling LocalStack with 100,000 takes five minutes: COPYJOB_BENCH_OBJECTS=100000.
+SMALL = int(os.environ.get("COPYJOB_BENCH_OBJECTS", "20000"))
 RUNS = 3
 RAW_MARK = 0.8
 # A first plan lists twice: the window's end must be known before what lies in it is cut.
@@ -92,8 +93,9 @@ def listing(report: Report) -> None:
                 asked = [path for _, path in counting.requests if ends.folder in path]
                 assert all("list-type=" in path or "uploads" in path for path in asked)
                 print(
-                    f"# {name}: {SMALL:,} objects, {ours['seconds']:.1f} s, {len(asked)} requests,"
-                    f" all for listings; a raw listing {raw:.1f} s",
+                    f"# {name}: {SMALL:,} objects, {ours['seconds']:.1f} s,"
+                    f" {ours['peak_mb']:.0f} MB, {len(asked)} requests, all for listings;"
+                    f" a raw listing {raw:.1f} s",
                     flush=True,
                 )
                 report(f"files_{name}", raw / ours["seconds"], PLAN_MARKS[name], ours["peak_mb"])

@@ -27,7 +27,7 @@ class FullCopies:
     """The oracle of full copies.
 
     Attributes:
-        write: `overwrite` or `append`.
+        write: `overwrite`, `append` or `upsert` by the key.
         live: the rows that the source has now, by key.
     """
 
@@ -92,6 +92,10 @@ class FullCopies:
         there = self._there
         if commits and (self._emptied or self.write == "overwrite"):
             there = Counter()
+        if commits and self.write == "upsert":
+            _check_keys(look, there, reading)
+            self._settle(look, commits)
+            return
         times = min(commits, 1) if self.write == "overwrite" else commits
         new = Counter(look.rows)
         new.subtract(there)
@@ -108,3 +112,12 @@ class FullCopies:
         pending = look.pending
         if pending is not None and pending.plan_id not in (self._plan, self._dropped):
             self._plan, self._open = pending.plan_id, self._fresh
+
+
+def _check_keys(look: Look, there: Counter[Row], reading: Reading) -> None:
+    """Of each key one row: as it was read, or else as it was there."""
+    keys = Counter(row[0] for row in look.rows.elements())
+    raise_if("doubled", [key for key, number in keys.items() if number > 1])
+    raise_if("undue", [r for r in look.rows if r not in reading.perhaps and r not in there])
+    raise_if("lost", [row for row in reading.sure if row not in look.rows])
+    raise_if("lost", [row for row in there if row[0] not in keys])

@@ -118,6 +118,7 @@ LOOKBACK: dict[str, Any] = {**UPSERT, "lookback": 3}
 NULLS: dict[str, Any] = {**UPSERT, "nulls": "include"}
 OVERWRITE: dict[str, Any] = {"mode": "full", "write": "overwrite"}
 ALL_AGAIN: dict[str, Any] = {"mode": "full", "write": "append"}
+REFRESH: dict[str, Any] = {"mode": "full", "write": "upsert", "keys": ["id"]}
 MODES = {
     "append": APPEND,
     "delayed": DELAYED,
@@ -126,4 +127,5 @@ MODES = {
     "nulls": NULLS,
     "overwrite": OVERWRITE,
     "all-again": ALL_AGAIN,
+    "refresh": REFRESH,
 }

@@ -10,22 +10,23 @@ from __future__ import annotations
 import csv
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
-from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import DeltaTable, write_deltalake
 
 from copy_core.connectors import memory
 from copy_core.connectors.options import (
     AzureStorageOptions,
     Connection,
     DeltaOptions,
+    FabricLakehouseFilesOptions,
+    FabricLakehouseOptions,
+    FabricWarehouseOptions,
     FileOptions,
     LocalOptions,
     MemoryOptions,
@@ -37,6 +38,7 @@ from copy_core.connectors.registry import open_source
 from copy_core.model import Slice
 
 if TYPE_CHECKING:
+    from tests.crash.lakes import DeltaLake
     from tests.crash.store_places import StoredFiles
     from tests.mssql.places import MssqlTable
 
@@ -84,27 +86,6 @@ class SqliteTable:
             connection.executemany(sql, rows) if "?" in sql else connection.execute(sql)
 
 
-class DeltaLake:
-    """A Delta table."""
-
-    updates = deletes = True
-
-    def __init__(self, folder: Path) -> None:
-        self.options = DeltaOptions(type="delta", root=str(folder / "lake"))
-        self._url = f"{self.options.root}/{TABLE}"
-        write_deltalake(self._url, batch([]))
-
-    def insert(self, rows: Sequence[Row]) -> None:
-        write_deltalake(self._url, batch(rows), mode="append")
-
-    def update(self, row: Row) -> None:
-        changes = {"v": "NULL" if row[1] is None else str(row[1]), "rev": str(row[2])}
-        DeltaTable(self._url).update(updates=changes, predicate=f"id = {row[0]}")
-
-    def delete(self, number: int) -> None:
-        DeltaTable(self._url).delete(f"id = {number}")
-
-
 class Files:
     """A folder to which files are added, and never changed."""
 
@@ -142,32 +123,53 @@ Source: TypeAlias = "SqliteTable | DeltaLake | Files | StoredFiles | MssqlTable"
 
 
 def source(kind: str, folder: Path) -> Source:
-    """A source with the empty table `t`: sqlite, delta, parquet, csv, jsonl, mssql:DATABASE, or
-    the text of a `store_places.Kind`.
+    """A source with the empty table `t`: sqlite, delta, parquet, csv, jsonl, mssql:DATABASE,
+    lakehouse:WORKSPACE, what `warehouse_places` calls a Warehouse, or the text of a
+    `store_places.Kind`.
     """
     if "|" in kind:
-        from tests.crash.store_places import Kind, StoredFiles
+        from tests.crash.store_places import Kind, source_of
 
-        return StoredFiles(Kind.of(kind))
+        return source_of(Kind.of(kind))
     if kind.startswith("mssql:"):
         from tests.mssql.places import MssqlTable
 
         return MssqlTable(kind.removeprefix("mssql:"))
+    if kind.startswith("warehouse:"):
+        from tests.mssql.warehouse_places import table as warehouse_table
+
+        return warehouse_table(kind)
+    if kind.startswith("lakehouse:"):
+        from tests.crash.lakes import DeltaLake, lakehouse
+
+        return DeltaLake(lakehouse(kind))
     if kind == "sqlite":
         return SqliteTable(folder)
-    return DeltaLake(folder) if kind == "delta" else Files(folder, kind)
+    if kind == "delta":
+        from tests.crash.lakes import DeltaLake
+
+        return DeltaLake(DeltaOptions(type="delta", root=str(folder / "lake")))
+    return Files(folder, kind)
 
 
 def destination(kind: str, folder: Path) -> Connection:
     """A place to copy to, of the same kinds."""
     if "|" in kind:
-        from tests.crash.store_places import Kind, options
+        from tests.crash.store_places import Kind, connection
 
-        return options(Kind.of(kind))
+        return connection(Kind.of(kind))
     if kind.startswith("mssql:"):
         from tests.mssql.places import options as mssql_options
 
         return mssql_options(kind.removeprefix("mssql:"))
+    if kind.startswith("warehouse:"):
+        from tests.mssql.warehouse_places import options as warehouse_options
+
+        return warehouse_options(kind)
+    if kind.startswith("lakehouse:"):
+        from tests.crash.lakes import lakehouse
+
+        return lakehouse(kind)
     if kind == "sqlite":
         return SqliteOptions(type="sqlite", path=str(folder / "target.db"))
     if kind == "delta":
@@ -190,9 +192,11 @@ def rows(connection: Connection) -> list[Row]:
                 with closing(sqlite3.connect(path, timeout=20)) as reader:
                     if reader.execute("SELECT 1 FROM sqlite_schema WHERE name = 't'").fetchone():
                         found = reader.execute("SELECT id, v, rev FROM t").fetchall()
-        case DeltaOptions(root=root):
-            if DeltaTable.is_deltatable(f"{root}/{TABLE}"):
-                found = _tuples(DeltaTable(f"{root}/{TABLE}").to_pyarrow_table())
+        case DeltaOptions() | FabricLakehouseOptions():
+            from tests.crash.lakes import read
+
+            if (table := read(connection)) is not None:
+                found = _tuples(table)
         case FileOptions():
             # While files move, only readers of the ledger are promised the old rows or the new.
             if isinstance(connection, LocalOptions) and not Path(connection.root).is_dir():
@@ -205,7 +209,7 @@ def rows(connection: Connection) -> list[Row]:
         case MemoryOptions(name=name):
             if stored := memory.store(name).tables.get(TABLE):
                 found = _tuples(stored.rows)
-        case MssqlOptions(database=name):
+        case MssqlOptions(database=name) | FabricWarehouseOptions(database=name):
             from tests.mssql.places import rows as mssql_rows
 
             found = mssql_rows(name)
@@ -214,7 +218,7 @@ def rows(connection: Connection) -> list[Row]:
 
 def settle(connection: Connection) -> None:
     """Waits until a service has noticed which of its clients are dead."""
-    if isinstance(connection, MssqlOptions):
+    if isinstance(connection, MssqlOptions | FabricWarehouseOptions):
         from tests.mssql.places import settle as mssql_settle
 
         mssql_settle(connection.database)
@@ -230,12 +234,14 @@ def waiting(connection: Connection) -> list[str]:
                 asked = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name != 't'"
                 names = {name for (name,) in reader.execute(asked)}
             return sorted(names - {"_copyjob_ledger"})
-        case DeltaOptions(root=root):
-            return sorted(_unowned(Path(root, TABLE)))
+        case DeltaOptions() | FabricLakehouseOptions():
+            from tests.crash.lakes import unowned
+
+            return unowned(connection)
         case LocalOptions(root=root):
             area = Path(root, TABLE, "_copyjob")
             return sorted(str(p.relative_to(area)) for p in area.rglob("*") if _left(p))
-        case S3Options() | AzureStorageOptions():
+        case S3Options() | AzureStorageOptions() | FabricLakehouseFilesOptions():
             from tests.crash.store_places import waiting as store_waiting
 
             return store_waiting(connection)
@@ -245,25 +251,16 @@ def waiting(connection: Connection) -> list[str]:
             from tests.mssql.places import waiting as mssql_waiting
 
             return mssql_waiting(name)
+        case FabricWarehouseOptions():
+            from tests.mssql.warehouse_places import waiting as warehouse_waiting
+
+            return warehouse_waiting(connection)
         case _:
             raise AssertionError(f"nobody copies to {connection.type} here")
 
 
 def _left(path: Path) -> bool:
     return path.is_file() and ("staging" in path.parts or path.name.endswith(".tmp"))
-
-
-def _unowned(folder: Path) -> Iterator[str]:
-    """Data files that no commit of a Delta table has ever added."""
-    owned = set()
-    for log in folder.glob("_delta_log/*.json"):
-        for line in log.read_text().splitlines():
-            action = json.loads(line)
-            owned |= {unquote(action["add"]["path"])} if "add" in action else set()
-    for path in folder.rglob("*.parquet"):
-        name = path.relative_to(folder).as_posix()
-        if not name.startswith("_delta_log/") and name not in owned:
-            yield name
 
 
 def _tuples(table: pa.Table | pa.RecordBatch) -> list[Row]:

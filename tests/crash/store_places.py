@@ -9,15 +9,24 @@ import io
 import json
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from itertools import count
 from typing import Any, NamedTuple
 
 import boto3
 import pyarrow.parquet as pq
+from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
-from copy_core.connectors.options import AzureStorageOptions, S3Options
+from copy_core.connectors import entra, onelake
+from copy_core.connectors.options import (
+    AzureStorageOptions,
+    DeltaOptions,
+    FabricLakehouseFilesOptions,
+    S3Options,
+)
+from tests.crash import lakes
 from tests.crash.places import SCHEMA, TABLE, Row, batch
 from tests.servers import Azurite, LocalStack
 
@@ -28,17 +37,17 @@ _ANY_SECRET = "copyjob-any-secret"
 os.environ.setdefault(SECRET_VARIABLE, Azurite.key)
 os.environ.setdefault(f"{SECRET_VARIABLE}_S3", _ANY_SECRET)
 TYPES = dict.fromkeys(SCHEMA.names, "int64")
-Options = S3Options | AzureStorageOptions
+Options = S3Options | AzureStorageOptions | FabricLakehouseFilesOptions
 
 
 class Kind(NamedTuple):
     """A container of a service, and the format of its files; `text` is what `places` calls it.
 
     Attributes:
-        service: s3, azure_blob or adls_gen2.
-        form: parquet, csv, jsonl or binary.
-        endpoint: the service's address.
-        name: the bucket or container.
+        service: s3, azure_blob, adls_gen2 or fabric_lakehouse_files.
+        form: parquet, csv, jsonl or binary; delta for a lake of tables.
+        endpoint: the service's address; "" for OneLake, which has but one.
+        name: the bucket, container or workspace.
     """
 
     service: str
@@ -55,8 +64,13 @@ class Kind(NamedTuple):
         return cls(*text.split("|"))
 
 
+def connection(kind: Kind) -> Options | DeltaOptions:
+    """The connection of a job file to what that container is."""
+    return lakes.options(kind) if kind.form == "delta" else options(kind)
+
+
 def options(kind: Kind) -> Options:
-    """The connection of a job file to that container."""
+    """The connection of a job file to the files of that container."""
     secret = f"${{env:{SECRET_VARIABLE}}}"
     shared: dict[str, Any] = {"type": kind.service, "format": kind.form}
     if kind.form in ("csv", "jsonl"):
@@ -72,6 +86,9 @@ def options(kind: Kind) -> Options:
                 "secret_access_key": f"${{env:{SECRET_VARIABLE}_S3}}",
             }
         )
+    if kind.service == "fabric_lakehouse_files":
+        given = {"workspace": kind.name, "lakehouse": "shop", "auth": "managed_identity"}
+        return FabricLakehouseFilesOptions.model_validate({**shared, **given})
     return AzureStorageOptions.model_validate(
         {
             **shared,
@@ -140,9 +157,48 @@ class Container:
         return []
 
 
-def container(given: Options) -> Bucket | Container:
+class LakehouseFiles:
+    """The files of a lakehouse, through azure-storage-blob."""
+
+    def __init__(self, given: FabricLakehouseFilesOptions) -> None:
+        identity = entra.identity(given.auth, None, None, None)
+        self._client = ContainerClient(
+            onelake.BLOBS, given.workspace, identity, api_version=onelake.VERSION
+        )
+        self._root = f"{onelake.item(given)}/Files/"
+
+    def create(self) -> None:
+        raise AssertionError("only Fabric makes workspaces and lakehouses")
+
+    def put(self, key: str, data: bytes) -> None:
+        self._client.upload_blob(self._root + key, data, overwrite=True)
+
+    def get(self, key: str) -> bytes:
+        return bytes(self._client.download_blob(self._root + key).readall())
+
+    def delete(self, key: str) -> None:
+        self._client.delete_blob(self._root + key)
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        with suppress(ResourceNotFoundError):  # no such folder
+            for name in self._client.list_blob_names(name_starts_with=self._root + prefix):
+                yield str(name).removeprefix(self._root)
+
+    def unfinished(self) -> list[str]:
+        """Blocks without a blob go by themselves."""
+        return []
+
+
+def container(given: Options) -> Bucket | Container | LakehouseFiles:
     """The container that a connection leads to."""
+    if isinstance(given, FabricLakehouseFilesOptions):
+        return LakehouseFiles(given)
     return Bucket(given) if isinstance(given, S3Options) else Container(given)
+
+
+def source_of(kind: Kind) -> StoredFiles | lakes.DeltaLake:
+    """The empty table `t` in that container."""
+    return lakes.DeltaLake(lakes.options(kind)) if kind.form == "delta" else StoredFiles(kind)
 
 
 class StoredFiles:

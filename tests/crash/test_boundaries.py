@@ -20,6 +20,7 @@ from tests.crash.ops import (
     DELAYED,
     LOOKBACK,
     OVERWRITE,
+    REFRESH,
     UPSERT,
     DoRun,
     Insert,
@@ -34,7 +35,7 @@ pytestmark = pytest.mark.timeout(900)
 
 Pair = tuple[str, str]
 MODES = {"append": APPEND, "delayed": DELAYED, "lookback": LOOKBACK, "upsert": UPSERT}
-MODES |= {"overwrite": OVERWRITE}
+MODES |= {"overwrite": OVERWRITE, "refresh": REFRESH}
 
 # Every point, shared out over so many tests that run side by side.
 EVERY: list[tuple[Pair, str]] = [
@@ -55,6 +56,7 @@ SOME: list[tuple[Pair, str]] = [
     *((pair, "overwrite") for pair in (
         ("sqlite", "sqlite"), ("sqlite", "delta"), ("parquet", "delta"), ("delta", "csv"),
     )),
+    (("sqlite", "delta"), "refresh"),
 ]  # fmt: skip
 STRIDE = 13
 
@@ -100,8 +102,12 @@ def test_every_point(
 
 
 @pytest.mark.parametrize("case", SOME, ids=names(SOME))
-def test_some_points(tmp_path: Path, children: Children, case: tuple[Pair, str]) -> None:
-    sweep(tmp_path, children, case, count(1 + SOME.index(case) % STRIDE, STRIDE))
+def test_some_points(
+    tmp_path: Path, children: Children, case: tuple[Pair, str], pytestconfig: pytest.Config
+) -> None:
+    every = pytestconfig.getoption("--every-point")
+    few = count(1 + SOME.index(case) % STRIDE, STRIDE)
+    sweep(tmp_path, children, case, count(1) if every else few)
 
 
 @pytest.mark.parametrize("case", EVERY, ids=names(EVERY))

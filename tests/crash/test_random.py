@@ -19,7 +19,8 @@ pytestmark = pytest.mark.timeout(900)
 CASES = {
     "sqlite-delta-append": (("sqlite", "delta"), APPEND),
     "sqlite-sqlite-lookback": (("sqlite", "sqlite"), LOOKBACK),
-    "delta-parquet-overwrite": (("delta", "parquet"), OVERWRITE),
+    "sqlite-delta-lookback": (("sqlite", "delta"), LOOKBACK),
+    "delta-delta-overwrite": (("delta", "delta"), OVERWRITE),
     "parquet-jsonl-append": (("parquet", "jsonl"), APPEND),
 }
 SEEDS = range(3)
