@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from uuid import UUID
 
 import pyarrow as pa
 import pytest
@@ -74,8 +75,9 @@ def test_catalog(golden: Golden) -> None:
 
 
 def test_ledger(golden: Golden) -> None:
-    golden("ledger", ledger.create(LEDGER), ledger.take_turn(LEDGER), shared.newest(LEDGER),
-           shared.reached(LEDGER), shared.forget(LEDGER), shared.record(LEDGER))  # fmt: skip
+    golden("ledger", ledger.create(LEDGER), ledger.take_turn(LEDGER), ledger.whose_turn(LEDGER),
+           shared.newest(LEDGER), shared.reached(LEDGER), shared.forget(LEDGER),
+           shared.record(LEDGER))  # fmt: skip
 
 
 def test_tables(golden: Golden, target: Target) -> None:
@@ -105,6 +107,12 @@ def test_copy_into(golden: Golden, name: str, secret: dict[str, str]) -> None:
     where = place(secret)
     addresses = [copy_into.address(where, key) for key in FILES]
     golden(name, copy_into.statement(STAGED, ["c0", "c1"], addresses, where))
+
+
+def test_copy_into_from_onelake(golden: Golden) -> None:
+    where = StagingOptions(workspace=str(UUID(int=1)), lakehouse=str(UUID(int=2)), prefix="a/b")
+    addresses = [copy_into.address(where, key) for key in FILES]
+    golden("copy_into_onelake", copy_into.statement(STAGED, ["c0", "c1"], addresses, where))
 
 
 def test_publish(golden: Golden, target: Target) -> None:
@@ -140,7 +148,7 @@ def test_no_statement_has_what_a_warehouse_lacks() -> None:
         re.IGNORECASE,
     )
     files = sorted((Path(__file__).parent / "warehouse").glob("*.sql"))
-    assert len(files) == 9
+    assert len(files) == 10
     assert {f.name: lacking.findall(f.read_text("utf-8")) for f in files} == {
         f.name: [] for f in files
     }

@@ -7,19 +7,23 @@ import logging
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import product
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 from rich.table import Table
 
 from tests import servers
+from tests.conformance.onelake import onelake
 from tests.matrix import cells, files
 from tests.matrix.cells import Cell
-from tests.matrix.systems import System, own, sql_server, stores
+from tests.matrix.systems import System, lakehouses, own, sql_servers, stores
 
 _SIGNS = {"ok": "[green]ok[/]", "not offered": "[dim]not offered[/]"}
+_AT_ONCE = 4
 _Tried = Callable[[Path, System, System, str], Cell]
 
 
@@ -30,14 +34,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", default="", help="one system: its row and its column")
     chosen = parser.parse_args(arguments)
     logging.disable()  # what a run says; the cells tell what it did
-    console = Console(width=max(Console().width, 140))
+    console = Console(width=min(max(Console().width, 110), 120))
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="copyjob-matrix-")))
         stack.enter_context(servers.session(root / "servers"))
         localstack = servers.localstack(root / "servers")
         azurite = servers.azurite(root / "servers")
-        live = stack.enter_context(sql_server())
-        systems = [*own(chosen.form), *stores(localstack, azurite, chosen.form), *live]
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setenv(azurite.BLOB_URL_VARIABLE, azurite.blob_origin)
+        stack.enter_context(onelake(azurite))
+        live = stack.enter_context(sql_servers(azurite))
+        systems = [
+            *own(chosen.form),
+            *stores(localstack, azurite, chosen.form),
+            *lakehouses(azurite, chosen.form),
+            *live,
+        ]
         pairs = [
             pair
             for pair in product(systems, systems)
@@ -48,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
         wrong = rows.play(console, root, pairs)
         wrong += whole.play(console, root, [p for p in pairs if p[0].files and p[1].files])
     if not live:
-        console.print("SQL Server is left out: COPYJOB_TEST_MSSQL names none.")
+        console.print("Left out: SQL Server and Warehouse. COPYJOB_TEST_MSSQL names no server.")
     console.print(f"{wrong} cells are wrong." if wrong else "Every cell agrees.")
     return 1 if wrong else 0
 
@@ -61,14 +73,27 @@ class _Matrix:
 
     def play(self, console: Console, root: Path, pairs: list[tuple[System, System]]) -> int:
         """Tries every cell of these pairs; returns how many are wrong."""
-        table = Table("source", "destination", *self._modes, title=self._title)
-        wrong = 0
-        for source, target in pairs:
-            found = [self._cell(root, source, target, mode) for mode in self._modes]
-            wrong += sum(cell.outcome not in _SIGNS for cell in found)
-            table.add_row(source.name, target.name, *map(_shown, found))
+        table = Table("source", "destination", *(m.replace(" ", "\n") for m in self._modes))
+        table.title, before, trouble = self._title, "", list[str]()
+        with ThreadPoolExecutor(_AT_ONCE, "cells") as pool:
+            rows = pool.map(lambda pair: self._row(root, *pair), pairs)
+            for (source, target), found in zip(pairs, rows, strict=True):
+                if source.name != before:
+                    table.add_section()
+                name, before = ("" if source.name == before else source.name), source.name
+                table.add_row(name, target.name, *map(_shown, found))
+                trouble += [
+                    f"{source.name} to {target.name}, {mode}: {cell.outcome}"
+                    for mode, cell in zip(self._modes, found, strict=True)
+                    if cell.outcome not in _SIGNS
+                ]
         console.print(table)
-        return wrong
+        for each in trouble:
+            console.print(each, markup=False)
+        return len(trouble)
+
+    def _row(self, root: Path, source: System, target: System) -> list[Cell]:
+        return [self._cell(root, source, target, mode) for mode in self._modes]
 
     def _cell(self, root: Path, source: System, target: System, mode: str) -> Cell:
         folder = Path(tempfile.mkdtemp(dir=root))
@@ -81,7 +106,7 @@ class _Matrix:
 def _shown(cell: Cell) -> str:
     sign = _SIGNS.get(cell.outcome)
     if sign is None:
-        return f"[red]{cell.outcome}[/]"
+        return "[red]wrong[/]"
     return f"{sign} ({cell.rows:,})" if cell.rows else sign
 
 

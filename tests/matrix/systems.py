@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from azure.storage.blob import ContainerClient
 
 from tests.crash.store_places import Kind, container, options
 from tests.servers import Azurite, LocalStack
+
+if TYPE_CHECKING:
+    from tests.mssql.server import Database
 
 
 class System(NamedTuple):
@@ -55,13 +62,45 @@ def own(form: str) -> list[System]:
     ]
 
 
+def lakehouses(azurite: Azurite, form: str) -> list[System]:
+    """What is kept in OneLake, while its stand-in is up: tables, and files of a format."""
+
+    def files(role: str) -> str:
+        return Kind("fabric_lakehouse_files", form, "", _workspace(azurite, role)).text
+
+    return [
+        System("lakehouse", lambda role: f"lakehouse:{_workspace(azurite, role)}"),
+        System("lakehouse_files", files, files=True),
+    ]
+
+
+def _workspace(azurite: Azurite, role: str) -> str:
+    name = f"{role}-{secrets.token_hex(6)}"
+    ContainerClient(azurite.blob_endpoint, name, azurite.key).create_container()
+    return name
+
+
 @contextmanager
-def sql_server() -> Iterator[list[System]]:
-    """The live SQL Server, where the environment names one."""
+def sql_servers(azurite: Azurite) -> Iterator[list[System]]:
+    """Where the environment names a live SQL Server: that, and a stand-in for a Warehouse."""
     from tests.mssql.server import databases, named
 
     if named() is None:
         yield []
         return
-    with databases() as made:
-        yield [System("sql_server", lambda role: f"mssql:{made.take(role).name}")]
+    from tests.mssql import warehouse, warehouse_places
+
+    with databases() as made, pytest.MonkeyPatch.context() as patch:
+        warehouse.put_in_place(patch)
+
+        def taken(role: str) -> Database:
+            # Threads try their cells side by side, each in databases of its own.
+            return made.take(f"{role}_{threading.current_thread().name}")
+
+        yield [
+            System("sql_server", lambda role: f"mssql:{taken(role).name}"),
+            System(
+                "warehouse",
+                lambda role: warehouse_places.kind(taken(role), azurite.blob_endpoint),
+            ),
+        ]

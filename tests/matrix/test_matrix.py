@@ -4,22 +4,38 @@ tries every pair.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.conformance.onelake import onelake
 from tests.matrix import cells, files
-from tests.matrix.systems import System, own, stores
+from tests.matrix.systems import System, lakehouses, own, stores
 from tests.servers import Azurite, LocalStack
 
-ROWS = ("sqlite", "s3", "delta", "azure_blob", "local", "adls_gen2")
-FILES = ("local", "s3", "azure_blob", "adls_gen2")
+ROWS = (
+    "sqlite",
+    "s3",
+    "lakehouse",
+    "delta",
+    "azure_blob",
+    "local",
+    "lakehouse_files",
+    "adls_gen2",
+)
+FILES = ("local", "s3", "azure_blob", "lakehouse_files", "adls_gen2")
 
 
-@pytest.fixture(scope="session")
-def systems(localstack: LocalStack, azurite: Azurite) -> dict[str, System]:
-    found = [*own("parquet"), *stores(localstack, azurite, "parquet")]
-    return {system.name: system for system in found}
+@pytest.fixture(scope="module")
+def systems(localstack: LocalStack, azurite: Azurite) -> Iterator[dict[str, System]]:
+    found = [
+        *own("parquet"),
+        *stores(localstack, azurite, "parquet"),
+        *lakehouses(azurite, "parquet"),
+    ]
+    with onelake(azurite):
+        yield {system.name: system for system in found}
 
 
 @pytest.mark.parametrize("mode", cells.MODES)
@@ -27,7 +43,7 @@ def systems(localstack: LocalStack, azurite: Azurite) -> dict[str, System]:
 def test_rows(tmp_path: Path, systems: dict[str, System], source: str, mode: str) -> None:
     target = ROWS[(ROWS.index(source) + 1) % len(ROWS)]
     found = cells.cell(tmp_path, systems[source], systems[target], mode)
-    upserts = target in ("sqlite", "delta")
+    upserts = target in ("sqlite", "delta", "lakehouse")
     assert found.outcome == ("ok" if upserts or "upsert" not in mode else "not offered")
 
 

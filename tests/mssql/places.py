@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 
-from copy_core.connectors.options import MssqlOptions
+from copy_core.connectors.options import Connection, MssqlOptions
 from tests.crash.places import TABLE, Row
 from tests.mssql.server import opened
 
@@ -19,13 +19,18 @@ def options(database: str) -> MssqlOptions:
 
 
 class MssqlTable:
-    """A table in the database of that name, which has none yet."""
+    """A table in the database of that name, which has none yet.
+
+    Args:
+        database: the database.
+        given: how a job gets there, if not as to any database.
+    """
 
     updates = deletes = True
 
-    def __init__(self, database: str) -> None:
+    def __init__(self, database: str, given: Connection | None = None) -> None:
         self._database = opened(database)
-        self.options = self._database.options
+        self.options: Connection = given or self._database.options
         self._database.run(
             f"CREATE TABLE {TABLE} (id bigint NOT NULL PRIMARY KEY, v bigint, rev bigint NOT NULL)"
         )

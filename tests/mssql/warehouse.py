@@ -35,12 +35,39 @@ from copy_core.connectors.warehouse_options import StagingOptions
 from copy_core.model import Staged
 from copy_core.secrets import resolve
 from tests.conformance.rigs import DestinationRig, SourceRig
+from tests.conformance.samples import ODD_NAMES
 from tests.mssql import tables
 from tests.mssql.server import Database, Databases, named
 from tests.servers import Azurite
 
+TABLE_NAMES = [name for name in ODD_NAMES if not name.startswith("#")]  # those are temporary
 KEY_VARIABLE = "COPYJOB_TEST_WAREHOUSE_KEY"
 _containers = itertools.count()
+
+
+def options(database: Database, files: ContainerClient) -> FabricWarehouseOptions:
+    """The connection of a job file to that database and that container."""
+    return FabricWarehouseOptions.model_validate(
+        {
+            "type": "fabric_warehouse",
+            "server": database.options.server,
+            "database": database.name,
+            "staging": {
+                "account_url": files.url.removesuffix(f"/{files.container_name}"),
+                "container": files.container_name,
+                "prefix": "waiting/here",
+                "account_key": f"${{env:{KEY_VARIABLE}}}",
+            },
+        }
+    )
+
+
+def container(database: Database, account_url: str) -> ContainerClient:
+    """A new container of Azurite for the files of a database."""
+    name = f"{database.name.replace('_', '-')}-{next(_containers)}"
+    made = ContainerClient(account_url, name, credential=Azurite.key)
+    made.create_container()
+    return made
 
 
 class Warehouse:
@@ -54,22 +81,8 @@ class Warehouse:
 
     def __init__(self, database: Database, azurite: Azurite) -> None:
         self.database = database
-        name = f"{database.name.replace('_', '-')}-{next(_containers)}"
-        self.files = ContainerClient(azurite.blob_endpoint, name, credential=azurite.key)
-        self.files.create_container()
-        self.options = FabricWarehouseOptions.model_validate(
-            {
-                "type": "fabric_warehouse",
-                "server": database.options.server,
-                "database": database.name,
-                "staging": {
-                    "account_url": azurite.blob_endpoint,
-                    "container": name,
-                    "prefix": "waiting/here",
-                    "account_key": f"${{env:{KEY_VARIABLE}}}",
-                },
-            }
-        )
+        self.files = container(database, azurite.blob_endpoint)
+        self.options = options(database, self.files)
 
     def staged(self) -> list[str]:
         """Files and tables that wait."""
@@ -82,22 +95,27 @@ class Warehouse:
 
 
 @pytest.fixture
-def stand_in(databases: Databases, azurite: Azurite, monkeypatch: pytest.MonkeyPatch) -> None:
+def stand_in(databases: Databases, monkeypatch: pytest.MonkeyPatch) -> None:
     """Puts what the server has in the place of what it lacks. A module of tests that opens a
     `warehouse` imports it.
     """
     del databases  # which must be up
+    put_in_place(monkeypatch)
+
+
+def put_in_place(patch: pytest.MonkeyPatch) -> None:
+    """The same, for as long as `patch` lasts."""
+    patch.setenv(KEY_VARIABLE, Azurite.key)
+    patch.setattr(places, "endpoint", _endpoint)
+    patch.setattr(copy_into, "load", bulk_load)
+    patch.setattr(types, "KEY_COLLATION", "Latin1_General_100_BIN2")
+
+
+def _endpoint(options: FabricWarehouseOptions) -> MssqlOptions:
     server = named()
     assert server is not None
-
-    def endpoint(options: FabricWarehouseOptions) -> MssqlOptions:
-        meant = server.options(options.database)
-        return meant.model_copy(update={"password": resolve(meant.password or "")})
-
-    monkeypatch.setenv(KEY_VARIABLE, azurite.key)
-    monkeypatch.setattr(places, "endpoint", endpoint)
-    monkeypatch.setattr(copy_into, "load", bulk_load)
-    monkeypatch.setattr(types, "KEY_COLLATION", "Latin1_General_100_BIN2")
+    meant = server.options(options.database)
+    return meant.model_copy(update={"password": resolve(meant.password or "")})
 
 
 def bulk_load(
@@ -133,6 +151,7 @@ def warehouse(request: pytest.FixtureRequest, purpose: str) -> Warehouse:
 class WarehouseSourceRig(SourceRig):
     capabilities = SourceCapabilities(incremental=True, splits=True, queries=True)
     types = tables.TYPES
+    odd_tables = TABLE_NAMES
     uncopyable = None
 
     def __init__(self, folder: Path, request: pytest.FixtureRequest) -> None:
@@ -161,8 +180,11 @@ class WarehouseSourceRig(SourceRig):
 
 
 class WarehouseDestinationRig(DestinationRig):
-    capabilities = DestinationCapabilities(modes=frozenset({"append", "upsert", "overwrite"}))
-    types = tables.TYPES
+    capabilities = DestinationCapabilities(
+        modes=frozenset({"append", "upsert", "overwrite"}), runs_sql=True
+    )
+    types = {**tables.TYPES, "uint8": "int16", "timestamp_utc": "timestamp"}
+    odd_tables = [*(name for name in TABLE_NAMES if name != "dot.ted"), "[dot.ted]"]
 
     def __init__(self, folder: Path, request: pytest.FixtureRequest) -> None:
         super().__init__(folder, request)

@@ -7,13 +7,19 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from copy_core.connectors.options import FabricWarehouseOptions
+from copy_core.connectors.options import (
+    AzureStorageOptions,
+    FabricLakehouseFilesOptions,
+    FabricWarehouseOptions,
+)
 from copy_core.connectors.registry import open_destination
 from copy_core.connectors.sql.fabric_warehouse import places
 from copy_core.connectors.sql.mssql import login
 from copy_core.errors import ConfigError
 
 STAGING = {"account_url": "https://account.blob.core.windows.net", "container": "staging"}
+ID, OTHER = "6f1d2b1a-0000-4000-8000-00000000000a", "6f1d2b1a-0000-4000-8000-00000000000b"
+ONELAKE = {"account_url": None, "container": None, "workspace": ID, "lakehouse": OTHER}
 PRINCIPAL = {
     "auth": "service_principal",
     "tenant_id": "t",
@@ -49,6 +55,11 @@ def options(staging: dict[str, Any] | None = None, **given: Any) -> FabricWareho
         ({"prefix": "a*b"}, {}, "has a character other"),
         ({"prefix": "a b"}, {}, "has a character other"),
         ({"file_mb": 2048}, {}, "1024"),
+        ({"container": None}, {}, "account_url and container, or else workspace and lakehouse"),
+        ({"workspace": ID}, {}, "account_url and container, or else workspace and lakehouse"),
+        (ONELAKE | {"lakehouse": None}, {}, "or else workspace and lakehouse"),
+        (ONELAKE | {"workspace": "sales"}, {}, "by their ids only"),
+        (ONELAKE | {"account_key": "${env:B}"}, {}, "neither account_key nor sas"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(
@@ -62,6 +73,7 @@ def test_what_cannot_be_meant_is_refused(
 def test_who_signs_in_to_the_warehouse_signs_in_to_its_storage() -> None:
     given = options({"prefix": "/a/b/"}, **PRINCIPAL)
     endpoint, storage = places.endpoint(given), places.storage(given)
+    assert isinstance(storage, AzureStorageOptions)
     for signs_in in (endpoint, storage):
         assert signs_in.sign_in == "service_principal"
         assert (signs_in.tenant_id, signs_in.client_id) == ("t", "c")
@@ -70,11 +82,23 @@ def test_who_signs_in_to_the_warehouse_signs_in_to_its_storage() -> None:
     assert (storage.container, storage.prefix) == ("staging", "a/b")
 
 
+def test_a_lakehouse_is_reached_as_the_warehouse_is() -> None:
+    storage = places.storage(options({**ONELAKE, "prefix": "a"}, **PRINCIPAL))
+    assert isinstance(storage, FabricLakehouseFilesOptions)
+    assert (storage.workspace, storage.lakehouse, storage.prefix) == (ID, OTHER, "a")
+    assert (storage.auth, storage.client_secret) == (
+        "service_principal",
+        PRINCIPAL["client_secret"],
+    )
+
+
 @pytest.mark.parametrize("secret", ["sas", "account_key"])
 def test_a_key_or_a_signature_is_for_the_storage_alone(secret: str) -> None:
     given = options({secret: "${env:STORAGE_SECRET}"}, auth="managed_identity")
     assert places.endpoint(given).sign_in == "managed_identity"
-    assert places.storage(given).sign_in == secret
+    storage = places.storage(given)
+    assert isinstance(storage, AzureStorageOptions)
+    assert storage.sign_in == secret
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ CREATE TABLE [sales].[_copyjob_ledger_6d8ff8e6c7236ef4] (
   [plan_id] varchar(800) NOT NULL,
   [incremental_column] varchar(800) NOT NULL
 );
-UPDATE [sales].[_copyjob_ledger_6d8ff8e6c7236ef4] SET [sequence] = [sequence] + 1 WHERE [key] = ?;
+UPDATE [sales].[_copyjob_ledger_6d8ff8e6c7236ef4] SET [sequence] = [sequence] + 1, [plan_id] = ? WHERE [key] = ?;
+SELECT [plan_id] FROM [sales].[_copyjob_ledger_6d8ff8e6c7236ef4] WHERE [key] = ?;
 SELECT TOP (1) [sequence], [watermark], [rows], [superseded], [bytes], [plan_id], [incremental_column] FROM [sales].[_copyjob_ledger_6d8ff8e6c7236ef4] WHERE [key] = ? ORDER BY [sequence] DESC;
 SELECT TOP (1) [sequence], [watermark], [rows], [superseded], [bytes], [plan_id], [incremental_column] FROM [sales].[_copyjob_ledger_6d8ff8e6c7236ef4] WHERE [key] = ? AND [sequence] >= ? ORDER BY [sequence];
 DELETE FROM [sales].[_copyjob_ledger_6d8ff8e6c7236ef4] WHERE [key] = ?;

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from copy_core.connectors.sql.mssql.names import ObjectName
     from copy_core.connectors.warehouse_options import StagingOptions
 
+_ONELAKE = "https://onelake.dfs.fabric.microsoft.com"
+
 
 def load(
     db: Database,
@@ -45,8 +47,9 @@ def load(
     except CopyJobError as e:
         e.fix = (
             "If it speaks of access, give the identity that signs in to the Warehouse the role"
-            " Storage Blob Data Reader on the container (with `sas`: rights to read and list); a"
-            f" right to load is ADMINISTER DATABASE BULK OPERATIONS. {e.fix}"
+            " Storage Blob Data Reader on the container (with `sas`: rights to read and list), or"
+            " of a Contributor in the workspace of the lakehouse; a right to load is ADMINISTER"
+            f" DATABASE BULK OPERATIONS. {e.fix}"
         )
         raise
 
@@ -55,11 +58,13 @@ def address(place: StagingOptions, key: str) -> str:
     """Where the Warehouse finds a file.
 
     Args:
-        place: the container.
+        place: where the files are.
         key: the file's path below the connection's prefix.
     """
-    steps = [place.account_url, place.container, place.prefix, key]
-    return "/".join(step for step in steps if step)
+    inside = [place.account_url, place.container]
+    if not place.account_url:
+        inside = [_ONELAKE, place.workspace, place.lakehouse, "Files"]
+    return "/".join(step for step in [*inside, place.prefix, key] if step)
 
 
 def statement(

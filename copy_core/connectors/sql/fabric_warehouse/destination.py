@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 class WarehouseDestination(Destination):
     """Tables of a Warehouse. Staging tables and ledgers lie in the schema of their table."""
 
-    capabilities = DestinationCapabilities(modes=frozenset({"append", "upsert", "overwrite"}))
+    capabilities = DestinationCapabilities(
+        modes=frozenset({"append", "upsert", "overwrite"}), runs_sql=True
+    )
 
     def __init__(self, options: FabricWarehouseOptions) -> None:
         self._options = options

@@ -11,19 +11,31 @@ https://learn.microsoft.com/fabric/data-warehouse/transactions
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+import secrets
+from contextlib import closing
+from typing import NamedTuple
 
 from copy_core.connectors.sql.mssql import ledger
 from copy_core.connectors.sql.mssql.catalog import OWN
+from copy_core.connectors.sql.mssql.db import Database
 from copy_core.connectors.sql.mssql.ledger import Ledger
 from copy_core.connectors.sql.mssql.names import ObjectName
 from copy_core.errors import CopyJobError, TerminalError
 
-if TYPE_CHECKING:
-    from copy_core.connectors.sql.mssql.db import Database
-
 _TURN = bytes(32)
 """The key of the row that stands for the turn; no hash is that."""
+
+
+class Turn(NamedTuple):
+    """The turn of one transaction.
+
+    Attributes:
+        ledger: the ledger that it is in.
+        token: what tells it from every other.
+    """
+
+    ledger: ObjectName
+    token: str
 
 
 def ledger_of(table: ObjectName) -> ObjectName:
@@ -52,8 +64,13 @@ def create(name: ObjectName) -> str:
 
 
 def take_turn(name: ObjectName) -> str:
-    """Changes the row of the turn. Value: its key."""
-    return f"UPDATE {name.quoted} SET [sequence] = [sequence] + 1 WHERE [key] = ?"
+    """Changes the row of the turn. Values: the turn's token, the row's key."""
+    return f"UPDATE {name.quoted} SET [sequence] = [sequence] + 1, [plan_id] = ? WHERE [key] = ?"
+
+
+def whose_turn(name: ObjectName) -> str:
+    """Asks for the token of the turn that was taken last. Value: the row's key."""
+    return f"SELECT [plan_id] FROM {name.quoted} WHERE [key] = ?"
 
 
 def of(db: Database, job: str, source: str, table: ObjectName) -> Ledger:
@@ -76,16 +93,27 @@ def ensure(db: Database, table: ObjectName) -> None:
             raise
 
 
-def hold(db: Database, table: ObjectName) -> None:
-    """Makes this transaction the only publisher of a table that may commit.
+def hold(db: Database, table: ObjectName) -> Turn:
+    """Makes this transaction the only publisher of a table that may commit; returns its turn.
 
     Raises:
         TransientError: another one is or was at it.
         TerminalError: somebody has removed the row of the turn.
     """
-    if db.run(take_turn(ledger_of(table)), (_TURN,)) != 1:
+    turn = Turn(ledger_of(table), secrets.token_hex(16))
+    if db.run(take_turn(turn.ledger), (turn.token, _TURN)) != 1:
         raise TerminalError(
-            f"the ledger {ledger_of(table).text} lacks the row by which copies take turns",
+            f"the ledger {turn.ledger.text} lacks the row by which copies take turns",
             fix="Reset the table, drop the ledger, and copy anew",
             code="ledger-damaged",
         )
+    return turn
+
+
+def held(db: Database, turn: Turn) -> bool:
+    """Whether the transaction that took a turn is under way still: it sees that, and nobody else
+    does.
+    """
+    with closing(Database(db.options)) as other:
+        own, seen = (each.value(whose_turn(turn.ledger), (_TURN,)) for each in (db, other))
+    return bool(own == turn.token != seen)

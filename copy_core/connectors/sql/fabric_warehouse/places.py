@@ -1,10 +1,11 @@
-"""What a connection names: the SQL endpoint, and the container where rows wait. Pure."""
+"""What a connection names: the SQL endpoint, and the place where rows wait. Pure."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from copy_core.connectors.file_options import AzureStorageOptions
+from copy_core.connectors.lakehouse_options import FabricLakehouseFilesOptions
 from copy_core.connectors.options import MssqlOptions
 from copy_core.errors import ConfigError
 
@@ -39,20 +40,37 @@ def staging(options: FabricWarehouseOptions) -> StagingOptions:
     if options.staging is None:
         raise ConfigError(
             "the connection does not say where rows wait for the Warehouse to load them",
-            fix="Give it `staging` with `account_url` and `container` of Azure storage",
+            fix="Give it `staging` with `account_url` and `container` of Azure storage, or"
+            " `workspace` and `lakehouse`",
             code="staging-missing",
         )
     return options.staging
 
 
-def storage(options: FabricWarehouseOptions) -> AzureStorageOptions:
-    """The container where rows wait, as the store takes it. Who signs in to the Warehouse signs in
+def storage(
+    options: FabricWarehouseOptions,
+) -> AzureStorageOptions | FabricLakehouseFilesOptions:
+    """The place where rows wait, as the store takes it. Who signs in to the Warehouse signs in
     there, unless a key or a signature is given.
 
     Raises:
         ConfigError: the connection does not say.
     """
     place = staging(options)
+    identity: dict[str, Any] = {
+        "client_id": options.client_id,
+        "tenant_id": options.tenant_id,
+        "client_secret": options.client_secret,
+    }
+    if place.account_url is None:
+        return FabricLakehouseFilesOptions.model_construct(
+            type="fabric_lakehouse_files",
+            workspace=place.workspace,
+            lakehouse=place.lakehouse,
+            prefix=place.prefix,
+            auth=options.auth,
+            **identity,
+        )
     secret = "account_key" if place.account_key else "sas" if place.sas else None
     return AzureStorageOptions.model_construct(
         type="adls_gen2" if ".dfs." in place.account_url else "azure_blob",
@@ -62,7 +80,5 @@ def storage(options: FabricWarehouseOptions) -> AzureStorageOptions:
         auth=secret or options.auth,
         account_key=place.account_key,
         sas=place.sas,
-        client_id=options.client_id,
-        tenant_id=options.tenant_id,
-        client_secret=options.client_secret,
+        **identity,
     )

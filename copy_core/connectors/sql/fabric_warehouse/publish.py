@@ -1,15 +1,23 @@
 """Makes staged rows visible in a Warehouse, and records it, in one transaction.
 
 What takes long comes before: the files are loaded into a staging table that nobody knows, and the
-rows that an upsert leaves out are found there. The transaction asks the catalog for nothing but
-the name of a table that it has made: its snapshot ends when anybody changes what it looks at.
+rows that an upsert leaves out are found there. The transaction neither asks the catalog for
+anything, since its snapshot ends when anybody changes what it looks at, nor changes it, since
+everybody who asks the catalog for tables would wait for its end.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from copy_core.connectors.sql.fabric_warehouse import copy_into, files, ledger, places, tables
+from copy_core.connectors.sql.fabric_warehouse import (
+    copy_into,
+    extras,
+    files,
+    ledger,
+    places,
+    tables,
+)
 from copy_core.connectors.sql.fabric_warehouse.types import narrowed
 from copy_core.connectors.sql.mssql import staging, statements, target_table, upsert
 from copy_core.connectors.sql.mssql.filling import Filling, same_count
@@ -60,22 +68,22 @@ def _publish(
         name, table, layout = tables.look(db, target)
     whereto = tables.Whereto(name, table, layout)
     part, superseded = _ready(db, options, target, whereto, staged)
+    if table is None:
+        whereto = _create(db, target, whereto)
+        # Its history goes by the name that the database has for it, as later copies find it.
+        book = ledger.of(db, target.job, target.table, whereto.name)
     with db.transaction(snapshot=True):
-        ledger.hold(db, name)
-        if table is None:
-            db.run(tables.create(name, layout.schema, target))
-            # Its history goes by the name that the database has for it, as later copies find it.
-            made = target_table.spelled(db, target.object) or name
-            book = ledger.of(db, target.job, target.table, made)
-            # A dropped table takes its history with it: what it held has to be copied again.
-            book.forget()
-        elif done := book.known(target.sequence):
+        turn = ledger.hold(db, name)
+        if done := book.known(target.sequence):
             return done
+        extras.run(db, turn, "pre_copy_sql", target.pre_copy_sql)
         _write(db, target, whereto, part)
         done = commit.published(
             rows=commit.rows - superseded, superseded=superseded, bytes=staged.bytes
         )
         book.record(done)
+        # After the record: a statement that ends the transaction ends it with both.
+        extras.run(db, turn, "post_copy_sql", target.post_copy_sql)
     return done
 
 
@@ -104,16 +112,28 @@ def _ready(
     return part, superseded
 
 
+def _create(db: Database, target: Target, whereto: Whereto) -> Whereto:
+    """Creates the table, empty, in a short transaction of its own."""
+    with db.transaction(snapshot=True):
+        ledger.hold(db, whereto.name)
+        if target_table.spelled(db, target.object) is None:  # else somebody was faster
+            db.run(tables.create(whereto.name, whereto.layout.schema, target))
+            made = target_table.spelled(db, target.object) or whereto.name
+            # A dropped table takes its history with it: what it held has to be copied again.
+            ledger.of(db, target.job, target.table, made).forget()
+    return tables.look(db, target)
+
+
 def _write(db: Database, target: Target, whereto: Whereto, part: StagedTable | None) -> None:
     """Moves the staged rows into the table."""
-    cleared = whereto.table and (target.write == "overwrite" or target.truncate)
+    cleared = target.write == "overwrite" or target.truncate
     if cleared:
         db.run(tables.delete(whereto.name))
     if part is None:
         return
     filling = _filling(db, whereto)
     values = filling.values(part.columns)
-    if target.write != "upsert" or cleared or not whereto.table:
+    if target.write != "upsert" or cleared:
         same_count(
             db.run(statements.insert(whereto.name, part.name, values, plain=True)), part.rows
         )
