@@ -263,3 +263,18 @@ def test_bounds_that_a_log_lacks_lose_no_row(lake: Lake) -> None:
     log.write_text("\n".join(json.dumps(action) for action in actions))
     assert lake.read(["id"], filter=(Condition(column="yes", value=True),)).num_rows == 1
     assert lake.read(["id"], filter=(Condition(column="at", op=">", value=1),)).num_rows == 1
+
+
+def test_text_that_delta_rs_wrote_anew_is_compared(lake: Lake) -> None:
+    """A file of its DELETE has text that Arrow reads as another type than that of other files."""
+    texts = pa.table({"id": pa.array(["a", "b", "c"]), "v": pa.array([1, 2, 3])})
+    write_deltalake(lake.path(), texts)
+    lake.table().delete("id = 'a'")
+    (file,) = (Path(uri) for uri in lake.table().file_uris())
+    assert pq.read_schema(file).field("id").type == pa.string_view()
+
+    chosen = lake.read(filter=(Condition(column="id", value="c"),))
+    assert chosen.to_pydict() == {"id": ["c"], "v": [3]}
+    later = pa.table({"id": pa.array(["c", "d"]), "v": pa.array([30, 40])})
+    lake.load(aim(later, write="upsert"), later)
+    assert [(row["id"], row["v"]) for row in lake.rows()] == [("b", 2), ("c", 30), ("d", 40)]

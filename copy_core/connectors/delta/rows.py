@@ -150,8 +150,7 @@ class Rows:
         with _about(file.path, self._table):
             groups = None
             if where is not None and where.prunes(self.schema):
-                subset = file.fragment.subset(filter=where.expression, schema=self.schema)
-                groups = {group.id for group in subset.row_groups}
+                groups = _groups(file, where, self.schema)
             if groups == set():
                 return
             shape = pa.schema([self.schema.field(c) for c in columns])
@@ -188,6 +187,19 @@ class Rows:
                     if first < last:
                         yield first, batch.slice(first - start, last - first)
                     start = upto
+
+
+def _groups(file: DataFile, where: Where, schema: pa.Schema) -> set[int] | None:
+    """The row groups that may hold rows under a condition; None where that cannot be told.
+
+    A file says itself what Arrow type its text is read as. delta-rs writes `string_view` when it
+    deletes, updates or merges, which Arrow 26 cannot compare with `string` before it is cast.
+    """
+    try:
+        subset = file.fragment.subset(filter=where.expression, schema=schema)
+    except pa.ArrowNotImplementedError:
+        return None
+    return {group.id for group in subset.row_groups}
 
 
 def counting(start: int, rows: int) -> pa.Int64Array:
