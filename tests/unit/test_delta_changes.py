@@ -145,10 +145,13 @@ def test_an_append_doubles_no_row_and_loses_none(
     kinds: list[str], low: int, seed: int, tells: bool
 ) -> None:
     table, before = history(kinds, low, seed, tells=tells)
+    refused: list[str] = []
     try:
         rows = read(table, low, again=False)
     except ConfigError as e:
-        assert e.code == "rows-rewritten"
+        refused.append(e.code)
+    if refused:
+        assert refused == ["rows-rewritten"]
         assert set(kinds[low:]) & set(REWRITES)
         return
     assert len(rows) == len(set(rows))
