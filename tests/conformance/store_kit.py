@@ -127,6 +127,7 @@ class StoreKit:
     def test_a_prefix_is_the_beginning_of_a_key(self, store: Store, prefix: str) -> None:
         fill(store, IN_ORDER)
         assert keys(store, prefix) == [key for key in IN_ORDER if key.startswith(prefix)]
+        assert store.holds(prefix) == any(key.startswith(prefix) for key in IN_ORDER)
 
     @pytest.mark.parametrize("prefix", ["", "a", "a/b"])
     @pytest.mark.parametrize(
@@ -162,6 +163,7 @@ class StoreKit:
     def test_a_root_that_nobody_wrote_below_is_empty(self, open_store: OpenStore) -> None:
         with open_store("new/and deep") as store:
             assert keys(store) == []
+            assert not store.holds("")
             assert store.stat("x") is None
             store.put("x", b"1")
             assert keys(store) == ["x"]

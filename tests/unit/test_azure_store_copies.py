@@ -11,6 +11,7 @@ import http.client
 import random
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
@@ -22,11 +23,13 @@ from azure.storage.blob import ContainerClient
 
 from copy_core.connectors.file_options import S3Options
 from copy_core.connectors.files.store import Entry, Properties, Store
-from copy_core.connectors.files.stores import azure_copy
+from copy_core.connectors.files.stores import azure_fetch
 from copy_core.errors import TransientError
 from tests.servers import Azurite, LocalStack
+from tests.store_proxy import proxy
 from tests.unit.test_azure_store import refused, serving, signature, store_of
 
+THREADS = 8
 KEY = "from/Größe +%2F"
 FULL = Properties(
     content_type="text/csv", content_encoding="gzip", metadata={"n": "ü"}, tags={"a": "b"}
@@ -91,10 +94,7 @@ def gate(
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             headers = {k: v for k, v in self.headers.items() if k != "Host"}
             if "x-ms-requires-sync" in headers:
-                self.send_response(403)
-                self.send_header("x-ms-error-code", "CannotVerifyCopySource")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
+                self.refuse(403)
                 return
             here = f"http://{self.headers['Host']}"
             address = headers.pop("x-ms-copy-source", "").replace(here, azurite.blob_origin)
@@ -104,7 +104,9 @@ def gate(
                 asked(address)
                 wanted = {"Range": headers.pop("x-ms-source-range")}
                 status, _, body = sent(address, "GET", wanted)
-                assert status == 206
+                if status != 206:
+                    self.refuse(status)
+                    return
                 headers["Content-Length"] = str(len(body))
             url = f"http://127.0.0.1:{azurite.blob_port}{self.path}"
             status, answer, content = sent(url, self.command, headers, body)
@@ -115,6 +117,12 @@ def gate(
             self.send_header("Content-Length", answer.get("content-length", str(len(content))))
             self.end_headers()
             self.wfile.write(content)
+
+        def refuse(self, status: int) -> None:
+            self.send_response(status)
+            self.send_header("x-ms-error-code", "CannotVerifyCopySource")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
 
         do_PUT = do_HEAD = do_DELETE = do_POST = do_GET  # noqa: N815 - as the base class has them
 
@@ -156,7 +164,7 @@ def test_the_service_fetches_an_object(
     size: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(azure_copy, "BLOCK", 1 << 20)
+    monkeypatch.setattr(azure_fetch, "BLOCK", 1 << 20)
     data, entry = put(source, size)
     addresses: list[str] = []
     with gate(azurite, container, addresses.append) as target:
@@ -199,6 +207,51 @@ def test_what_the_service_cannot_fetch_it_is_not_asked_for_again(
     source.remove([KEY])  # so it would be an error now, if it were tried
     assert target.copied(source, entry, "x", Properties()) is None
     assert list(target.list()) == []
+
+
+def test_of_many_at_once_one_finds_out_that_the_service_cannot(
+    azurite: Azurite, container: ContainerClient, source: Store
+) -> None:
+    _, entry = put(source, 100)
+    with proxy(azurite.blob_origin) as before, ThreadPoolExecutor(THREADS) as pool:
+        target = store_of(
+            f"{before.origin}/{azurite.account}",
+            container.container_name,
+            prefix="target",
+            account_key=azurite.key,
+        )
+        keys = [f"{n}" for n in range(2 * THREADS)]
+        done = list(pool.map(lambda key: target.copied(source, entry, key), keys))
+        assert done == [None] * len(keys)
+        assert len(before.requests) == 1
+
+
+def test_many_objects_are_fetched_at_once(
+    azurite: Azurite, container: ContainerClient, source: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(azure_fetch, "BLOCK", 1 << 20)
+    data = random.Random(1).randbytes((2 << 20) + 1)
+    entry = source.put(KEY, data, properties=FULL)
+    with gate(azurite, container) as target, ThreadPoolExecutor(THREADS) as pool:
+        keys = [f"{n}" for n in range(THREADS)]
+        done = list(pool.map(lambda key: target.copied(source, entry, key), keys))
+        for each in done:
+            assert each is not None
+            assert target.read(each, 0, len(data)) == data
+            assert target.properties(each).metadata == FULL.metadata
+
+
+def test_an_object_that_went_away_says_nothing_of_the_others(
+    azurite: Azurite, container: ContainerClient, source: Store
+) -> None:
+    _, entry = put(source, 100)
+    with gate(azurite, container) as target:
+        source.remove([KEY])
+        assert target.copied(source, entry, "x") is None
+        data, other = put(source, 200)
+        done = target.copied(source, other, "x")
+        assert done is not None
+        assert target.read(done, 0, 200) == data
 
 
 def test_nothing_is_fetched_where_there_is_nothing(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 from copy_core.connectors.files import carry as carrying
 from copy_core.connectors.files import parcel
 from copy_core.connectors.files.carry import carry
-from copy_core.connectors.files.parcel import Carried, Digest, Errand
+from copy_core.connectors.files.checksums import Checksum, Digest
+from copy_core.connectors.files.parcel import Carried, Errand
 from copy_core.connectors.files.store import Entry, Properties, Store, Upload
 from copy_core.connectors.files.stores import local
 from copy_core.connectors.files.stores.local import LocalStore
@@ -25,13 +27,14 @@ PIECE = 1000
 
 
 class Troubled(LocalStore):
-    """A folder whose reads and writes do something first, and which knows MD5s.
+    """A folder whose reads and writes do something first, and which knows checksums.
 
     Attributes:
         on_read: told the object, start and length of each read, from any thread.
         on_put: told the key of each object and piece that is to be written.
         after_put: told the same when it is.
         md5: the MD5 of objects, by key.
+        crc32: their CRC32, by key.
     """
 
     def __init__(self, root: Path) -> None:
@@ -40,11 +43,12 @@ class Troubled(LocalStore):
         self.on_put: Callable[[str], None] = lambda _: None
         self.after_put: Callable[[str], None] = lambda _: None
         self.md5: dict[str, bytes] = {}
+        self.crc32: dict[str, bytes] = {}
         self.lock = threading.Lock()
 
     def properties(self, entry: Entry) -> Properties:
         super().properties(entry)
-        return Properties(md5=self.md5.get(entry.key))
+        return Properties(md5=self.md5.get(entry.key), crc32=self.crc32.get(entry.key))
 
     def read(self, entry: Entry, start: int, length: int) -> bytes:
         self.on_read(entry, start, length)
@@ -139,6 +143,10 @@ def failing(error: Exception, times: int) -> Callable[..., None]:
     return fail
 
 
+def crc32(data: bytes) -> bytes:
+    return zlib.crc32(data).to_bytes(4, "big")
+
+
 def busy() -> TransientError:
     return TransientError("the service is busy", code="busy")
 
@@ -161,6 +169,7 @@ def test_objects_of_any_sizes_arrive_as_they_are(
     ends.source.md5 = {
         key: hashlib.md5(some).digest() for key, some in data.items() if int(key) % 2
     }
+    ends.source.crc32 = {key: crc32(some) for key, some in data.items() if int(key) % 3}
     told = [0, 0]
 
     def tell(objects: int, size: int) -> None:
@@ -197,6 +206,59 @@ def test_no_more_bytes_are_held_than_there_is_room_for(
     ends.source.on_read, ends.destination.after_put = read, put
     assert len(ends.carry()) == 16
     assert 2 * PIECE <= most <= 4 * PIECE
+
+
+def test_no_more_is_read_while_there_is_enough_to_write(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(carrying, "IN_FLIGHT", 10 * PIECE)
+    monkeypatch.setattr(carrying, "_LOOK_S", 0.02)
+    ends.put("a", 4 * PIECE)
+    ends.put("b", 8 * PIECE)
+    written, reading, looks = threading.Semaphore(0), list[int](), 0
+    go_on = threading.Event()
+
+    def put(_key: str) -> None:
+        written.release()
+        assert go_on.wait(60)
+
+    def begin(entry: Entry) -> Properties:
+        for _ in range(4 if entry.key == "b" else 0):  # those of the other are being written then
+            assert written.acquire(timeout=60)
+        return Properties()
+
+    def read(entry: Entry, start: int, _length: int) -> None:
+        if entry.key == "b":
+            if not go_on.is_set():
+                reading.append(start)
+            assert go_on.wait(60)
+
+    def check() -> None:
+        """Is called before each piece, and time and again while there is no room for one."""
+        nonlocal looks
+        looks += len(reading) >= 2
+        if looks > 20:
+            go_on.set()
+
+    monkeypatch.setattr(ends.source, "properties", begin)
+    ends.source.on_read, ends.destination.on_put = read, put
+    assert len(ends.carry(check=check)) == 2
+    assert sorted(reading) == [0, PIECE]
+
+
+def test_as_much_is_read_as_there_is_room_for_while_nothing_is_written(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(carrying, "IN_FLIGHT", 8 * PIECE)
+    data = ends.put("a", 8 * PIECE)
+    together = threading.Barrier(8, timeout=60)
+
+    def read(_entry: Entry, _start: int, _length: int) -> None:
+        together.wait()
+
+    ends.source.on_read = read
+    ends.carry()
+    assert ends.content("a") == data
 
 
 @pytest.mark.parametrize("size", [0, 10, PIECE, 7 * PIECE + 1])
@@ -294,14 +356,18 @@ def test_an_object_that_changes_all_the_time_is_an_error(ends: Ends) -> None:
     assert caught.value.code == "file-changed"
 
 
+@pytest.mark.parametrize("name", ["MD5", "CRC32"])
 @pytest.mark.parametrize("size", [10, 4 * PIECE])
 def test_bytes_that_are_not_those_that_the_store_knows_never_appear(
-    ends: Ends, size: int, monkeypatch: pytest.MonkeyPatch
+    ends: Ends, size: int, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parcel, "_TRIES", 2)
     ends.put("a", size)
-    ends.source.md5 = {"a": hashlib.md5(b"other").digest()}
-    with pytest.raises(TransientError) as caught:
+    if name == "MD5":
+        ends.source.md5 = {"a": hashlib.md5(b"other").digest()}
+    else:
+        ends.source.crc32 = {"a": crc32(b"other")}
+    with pytest.raises(TransientError, match=name) as caught:
         ends.carry()
     assert (caught.value.code, caught.value.where["file"]) == ("checksum-mismatch", "a")
     assert not ends.arrived()
@@ -342,7 +408,7 @@ def test_it_stops_between_two_pieces_when_it_is_asked_to(ends: Ends) -> None:
 
 def test_a_piece_does_not_wait_for_one_that_will_not_come() -> None:
     entry, stopped = Entry("a", 2, 0, "e"), threading.Event()
-    digest = Digest(b"", entry, stopped)
+    digest = Digest(Checksum("MD5", b""), entry, stopped)
     waiting = threading.Thread(target=digest.add, args=(1, b"x"), daemon=True)
     waiting.start()
     stopped.set()

@@ -79,3 +79,21 @@ def test_the_type_of_an_object_without_one_is_none() -> None:
 def test_an_etag_is_an_md5_at_times(others: dict[str, Any], known: bool) -> None:
     found = from_answer(head(**others), {}).md5
     assert found == (bytes.fromhex("900150983cd24fb0d6963f7d28e17f72") if known else None)
+
+
+@pytest.mark.parametrize(
+    ("said", "known"),
+    [
+        ({}, None),
+        ({"ChecksumCRC32": "y/Q5Jg=="}, "cbf43926"),
+        ({"ChecksumCRC32": "y/Q5Jg==", "ChecksumType": "FULL_OBJECT"}, "cbf43926"),
+        ({"ChecksumCRC32": "y/Q5Jg==", "ChecksumType": "COMPOSITE"}, None),
+        ({"ChecksumCRC32": "y/Q5Jg==-2", "ChecksumType": "COMPOSITE"}, None),
+        ({"ChecksumCRC32": "y/Q5Jg==-2"}, None),
+        ({"ChecksumCRC32": "cbf43926"}, None),
+        ({"ChecksumCRC32C": "4waSgw=="}, None),
+    ],
+)
+def test_a_crc32_is_that_of_the_object_at_times(said: dict[str, Any], known: str | None) -> None:
+    found = from_answer(head(**said), {}).crc32
+    assert found == (bytes.fromhex(known) if known else None)

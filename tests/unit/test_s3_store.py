@@ -119,6 +119,24 @@ class TestKeys:
         assert [entry.key for entry in store.list()] == ["a/x"]
 
 
+class TestHolds:
+    def test_stubs_of_folders_are_nothing(self, store: S3Store, raw: Any, bucket: str) -> None:
+        for n in range(40):
+            raw.put_object(Bucket=bucket, Key=f"root/a/{n:02}/")
+        assert not store.holds("a/")
+        store.put("a/99", b"1")
+        assert store.holds("a/")
+
+    def test_no_page_is_listed_for_one_object(self, troubled: Gate, bucket: str) -> None:
+        store = opened(bucket, troubled.endpoint)
+        for n in range(20):
+            store.put(f"a/{n}", b"1")
+        troubled.requests.clear()
+        assert store.holds("a/")
+        ((_, path),) = troubled.requests
+        assert "max-keys=16" in path
+
+
 class TestCopies:
     @pytest.fixture
     def store(self, store: S3Store) -> S3Store:

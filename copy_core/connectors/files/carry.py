@@ -1,9 +1,9 @@
 """Carries objects from one store to another: many side by side, large ones in pieces.
 
 One thread, the caller's, hands out jobs in the order of the objects: a small object is one job, a
-larger one is opened and then a job a piece. Each job reads and then writes, so that with several
-under way both stores are busy all the time. What is handed out is bounded by its bytes, whatever
-the sizes.
+larger one is opened and then a job a piece. Each job reads and then writes. What is handed out is
+bounded by its bytes, whatever the sizes. Pieces that begin together would be read together and then
+written together, each store idle in turn: so no more are read while there are enough to write.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ IN_FLIGHT = 64 << 20
 """Bytes in memory at most, unless a store wants larger pieces: then one piece."""
 
 _LEAST = 256 << 10  # what a job counts for at least
+# Of the eight pieces that there is room for, six are under way at least, wherever the time goes: if
+# reading takes it, few are written, and as many are read as there is room for.
+_READING = 2
+_WRITING = 4
 _LOOK_S = 0.5
 
 
@@ -34,7 +38,7 @@ def carry(errand: Errand, items: Iterable[tuple[Entry, str]]) -> Iterator[Carrie
     """Carries objects over, properties included, in place of what has their keys.
 
     A service that can copy an object by itself does; else its bytes pass through here, and are
-    held against the MD5 that the source knows. One that changes meanwhile is looked at again: it
+    held against a checksum that the source knows. One that changes meanwhile is looked at again: it
     is read anew, or left out where it is gone or `errand.keeps` does not want it any more.
 
     Args:
@@ -78,7 +82,7 @@ class _Carrier:
     def __init__(self, errand: Errand, pool: ThreadPoolExecutor, stopped: Event) -> None:
         self._errand, self._pool, self._stopped = errand, pool, stopped
         self._changed = Condition()
-        self._bytes = self._active = 0
+        self._bytes = self._active = self._reading = self._writing = 0
         self._failure: BaseException | None = None
         self._order: deque[Parcel] = deque()
         self._opened: deque[_Opened] = deque()
@@ -123,12 +127,14 @@ class _Carrier:
         self._pool.submit(self._begin, parcel, size)
 
     def _feed(self, opened: _Opened) -> None:
+        self._wait(lambda: self._reading < _READING or self._writing < _WRITING)
         self._hold(opened.upload.part_bytes)
         with self._changed:
             number, wanted = opened.fed, opened.wanted
             if wanted:
                 opened.fed += 1
                 opened.running += 1
+                self._reading += 1
         if wanted:
             self._pool.submit(self._piece, opened, number)
         else:  # It was given up while there was no room.
@@ -145,8 +151,15 @@ class _Carrier:
     def _piece(self, opened: _Opened, number: int) -> None:
         """The job of a piece; the last one under way ends its object, or the try at it."""
         with self._freeing(opened.upload.part_bytes):
-            opened.parcel.piece(opened.upload, number)
+            data = opened.parcel.read(opened.upload, number)
             with self._changed:
+                self._reading -= 1
+                self._writing += 1
+                self._changed.notify_all()
+            if data is not None:
+                opened.parcel.write(opened.upload, number, data)
+            with self._changed:
+                self._writing -= 1
                 opened.running -= 1
                 last = not opened.running and not opened.wanted
                 if last:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from threading import Condition, Event
+from threading import Event
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from copy_core.connectors.files.checksums import Checksum, Digest
 from copy_core.errors import TerminalError, TransientError
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ PIECE = 8 << 20
 
 _TRIES = 5
 _LONGEST_PAUSE_S = 60.0
-_LOOK_S = 0.5
 _OTHER = ("file-changed", "file-moved", "short-read")
 T = TypeVar("T")
 
@@ -54,7 +53,7 @@ class Errand(NamedTuple):
 
 class Parcel:
     """An object on its way. `begin` carries a small one over; a larger one has an `upload` after
-    it, whose every piece must be carried, and then `finish`.
+    it, whose every piece must be read and written, and then `finish`.
 
     Args:
         errand: from where to where.
@@ -95,32 +94,37 @@ class Parcel:
         placed = destination.copied(source, entry, self._key)
         if placed is None and not self.small:
             properties = source.properties(entry)
-            if properties.md5 is not None:
-                self._digest = Digest(properties.md5, entry, self._stopped)
+            if (checksum := Checksum.of(properties)) is not None:
+                self._digest = Digest(checksum, entry, self._stopped)
             self.upload = destination.upload(self._key, entry.size, properties)
             return
         if placed is None:
             data, properties = source.fetch(entry)
-            if properties.md5 is not None:
-                digest = Digest(properties.md5, entry, self._stopped)
-                digest.add(0, data)
-                digest.check()
             placed = destination.put(self._key, data, properties=properties)
         self._errand.tell(1, entry.size)
         self._arrived(placed)
 
-    def piece(self, upload: Upload, number: int) -> None:
-        """Carries one piece; an error is kept, and the other pieces need not be carried then."""
+    def read(self, upload: Upload, number: int) -> bytes | None:
+        """The bytes of one piece; None when it could not be read, or is not wanted any more. The
+        error is kept, and the other pieces need not be carried then.
+        """
         start = number * upload.part_bytes
         length = min(upload.part_bytes, self.entry.size - start)
         if self.error is not None or self._stopped.is_set():
-            return
+            return None
         try:
-            data = self._patiently(lambda: self._errand.source.read(self.entry, start, length))
+            return self._patiently(lambda: self._errand.source.read(self.entry, start, length))
+        except BaseException as e:  # noqa: BLE001 - `finish` raises it
+            self._give_up(e)
+            return None
+
+    def write(self, upload: Upload, number: int, data: bytes) -> None:
+        """Writes one piece; an error is kept as that of a read."""
+        try:
             self._patiently(lambda: upload.put(number, data))
             if self._digest:
                 self._digest.add(number, data)
-            self._errand.tell(0, length)
+            self._errand.tell(0, len(data))
         except BaseException as e:  # noqa: BLE001 - `finish` raises it
             self._give_up(e)
 
@@ -190,47 +194,3 @@ class Parcel:
     def _pause(self, tries: int, error: TransientError) -> None:
         asked = min(error.retry_after or 0.0, _LONGEST_PAUSE_S)
         self._stopped.wait(max(0.25 * 2**tries, asked))
-
-
-class Digest:
-    """The MD5 of an object whose pieces come in about their order, each from a thread.
-
-    Args:
-        expected: what it must be.
-        entry: the object.
-        stopped: set when nobody wants it any more; pieces may then be missing.
-    """
-
-    def __init__(self, expected: bytes, entry: Entry, stopped: Event) -> None:
-        self._md5 = hashlib.md5(usedforsecurity=False)
-        self._expected, self._entry = expected, entry
-        self._next = 0
-        self._stopped, self._given_up = stopped, False
-        self._turn = Condition()
-
-    def add(self, number: int, data: bytes) -> None:
-        """Takes in a piece, as soon as those before it are in."""
-        with self._turn:
-            while not self._turn.wait_for(lambda: self._next == number or self._given_up, _LOOK_S):
-                if self._stopped.is_set():
-                    return
-        self._md5.update(data)
-        with self._turn:
-            self._next += 1
-            self._turn.notify_all()
-
-    def give_up(self) -> None:
-        """Lets go of who waits for a piece that will not come."""
-        with self._turn:
-            self._given_up = True
-            self._turn.notify_all()
-
-    def check(self) -> None:
-        """Raises TransientError when all pieces together are something else."""
-        if self._md5.digest() != self._expected:
-            raise TransientError(
-                "the bytes that were read do not have the MD5 that the store knows",
-                fix="Look at the object: it may be damaged, or its MD5 was set wrong",
-                code="checksum-mismatch",
-                file=self._entry.key,
-            )

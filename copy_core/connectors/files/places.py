@@ -44,7 +44,7 @@ def folder_of(name: str) -> str:
 def place_of(store: Store, name: str) -> Place:
     """What a name stands for now: a folder if there is one, then an object, then a pattern."""
     folder = folder_of(name)
-    if not folder or next(iter(store.list(folder)), None) is not None:
+    if not folder or store.holds(folder):
         return Place(folder, folder, lambda _: True)
     key = folder.removesuffix("/")
     above, _, last = key.rpartition("/")

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from copy_core.connectors.files.checksums import verify
 from copy_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class Properties:
         metadata: names and values.
         tags: names and values by which services choose objects.
         md5: the MD5 of the whole object, where the store knows it.
+        crc32: likewise its CRC32, big-endian. It says something of the bytes and is not kept beside
+            them: whoever writes them makes another. So no comparison looks at it.
     """
 
     content_type: str = ""
@@ -56,6 +59,7 @@ class Properties:
     metadata: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     md5: bytes | None = None
+    crc32: bytes | None = field(default=None, compare=False)
 
 
 AREA = "_copyjob"
@@ -64,6 +68,8 @@ ANYTHING: None = None
 """For `Store.put`: whatever is there is replaced."""
 NOTHING = ""
 """For `Store.put`: only if nothing is there."""
+FEW = 16
+"""How many objects to list where one will do: stubs of folders may come before it."""
 
 
 class Upload(ABC):
@@ -121,6 +127,12 @@ class Store(ABC):
         keys' UTF-8 bytes; a page at a time, so that a million objects take no memory. Stubs of
         folders (keys that end in a slash; folders of a hierarchical namespace) are left out.
         """
+
+    def holds(self, prefix: str) -> bool:
+        """Whether there is an object whose key begins with `prefix`; for less than a page of a
+        listing, where the store can.
+        """
+        return next(iter(self.list(prefix)), None) is not None
 
     @abstractmethod
     def stat(self, key: str) -> Entry | None:
@@ -193,10 +205,13 @@ class Store(ABC):
         """
 
     def fetch(self, entry: Entry) -> tuple[bytes, Properties]:
-        """A small object whole, with what is kept beside its bytes; raises as `read`. In fewer
-        requests than `read` and `properties` take, where the store can.
+        """A small object whole, with what is kept beside its bytes, in fewer requests than `read`
+        and `properties` take, where the store can. Raises as `read`, and when the bytes do not have
+        the checksum that the store knows.
         """
-        return self.read(entry, 0, entry.size), self.properties(entry)
+        data, properties = self.read(entry, 0, entry.size), self.properties(entry)
+        verify(data, properties, entry)
+        return data, properties
 
     def copied(
         self, source: Store, entry: Entry, key: str, properties: Properties | None = None

@@ -16,6 +16,7 @@ from azure.storage.blob import BlobClient, BlobProperties
 
 from copy_core.connectors.files.store import (
     ANYTHING,
+    FEW,
     NOTHING,
     Entry,
     Properties,
@@ -25,6 +26,7 @@ from copy_core.connectors.files.store import (
 )
 from copy_core.connectors.files.stores import azure_copy, azure_listing, azure_remove
 from copy_core.connectors.files.stores.azure_faults import ABSENT, code_of, faults
+from copy_core.connectors.files.stores.azure_fetch import Address, Fetching, same
 from copy_core.connectors.files.stores.azure_login import Login
 from copy_core.connectors.files.stores.azure_properties import described, properties_of
 from copy_core.connectors.files.stores.azure_upload import (
@@ -66,7 +68,7 @@ class AzureStore(Store):
         self._root = f"{confined(prefix)}/" if prefix else ""
         self._named_so = options.type == "adls_gen2"
         self._is_deep: bool | None = None
-        self._refused: set[str] = set()
+        self._fetching = Fetching()
         self.label = f"{self._login.account_url}/{options.container}/{prefix}".rstrip("/")
 
     def now(self) -> int:
@@ -91,10 +93,16 @@ class AzureStore(Store):
         )
 
     def list(self, prefix: str = "", after: str = "") -> Iterator[Entry]:
+        return self._listed(prefix, after, self.page_size)
+
+    def holds(self, prefix: str) -> bool:
+        return next(self._listed(prefix, "", FEW), None) is not None
+
+    def _listed(self, prefix: str, after: str, page: int) -> Iterator[Entry]:
         # Whoever says that there is a hierarchy is believed: walking a flat account is right too.
         walk = azure_listing.deep if self._named_so or self._deep() else azure_listing.flat
         begin = self._root + after if after else ""
-        for blob in walk(self._client, self._root + prefix, begin, self.page_size):
+        for blob in walk(self._client, self._root + prefix, begin, page):
             yield self._entry(blob)
 
     def stat(self, key: str) -> Entry | None:
@@ -188,22 +196,17 @@ class AzureStore(Store):
         self, source: Store, entry: Entry, key: str, properties: Properties | None = None
     ) -> Entry | None:
         blob, at = self._blob(key), partial(_address, source, entry)
-        if not entry.size or source.label in self._refused or at() is None:
+        if not entry.size or not self._fetching.may(source) or at() is None:
             return None
-        described = self._described(properties or source.properties(entry))
-        upload = BlockUpload(blob, key, entry.size, described)
+        upload = BlockUpload(blob, key, entry.size, {})
         with faults(entry.key):
-            done = azure_copy.fetched(upload, blob, entry.size, at)
-        found = source.stat(entry.key)
-        same = found is not None and found.etag == entry.etag
-        if not done:
-            if same:
-                self._refused.add(source.label)  # then it is not for this object alone
-            return None
-        if not same:
+            if not self._fetching.fetch(source, entry, upload, blob, at):
+                return None
+        if not same(source, entry):
             raise TransientError(
                 "the object was changed while it was copied", code="file-changed", file=entry.key
             )
+        upload.kept = self._described(properties or source.properties(entry))
         return upload.complete()
 
     def address(self, key: str) -> tuple[str, str | None]:
@@ -274,7 +277,7 @@ def _only(replacing: str) -> dict[str, Any]:
     return {"etag": f'"{replacing}"', "match_condition": MatchConditions.IfNotModified}
 
 
-def _address(source: Store, entry: Entry) -> tuple[str, str | None] | None:
+def _address(source: Store, entry: Entry) -> Address | None:
     """Where this service may read an object of another store; None where it cannot."""
     if isinstance(source, AzureStore):
         return source.address(entry.key)

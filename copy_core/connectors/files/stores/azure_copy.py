@@ -1,4 +1,4 @@
-"""Copies that the service makes by itself: a move within a container, and copies from an address.
+"""Moves within a container, whose copies the service makes by itself.
 
 A move is done while others make the same one. Up to 256 MiB the service copies in one step, and a
 reader sees the old bytes or the new. What is larger may take its time: then only one copy is under
@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Final
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from azure.core import MatchConditions
@@ -24,11 +23,8 @@ from azure.core.exceptions import (
 from azure.storage.blob import BlobClient, BlobProperties
 
 from copy_core.connectors.files.stores.azure_faults import ABSENT, code_of
-from copy_core.connectors.files.stores.azure_upload import MIB, BlockUpload
+from copy_core.connectors.files.stores.azure_upload import MIB
 from copy_core.errors import TransientError
-
-Source = tuple[str, str | None]
-"""An address, and the token that has to go with it; None when the address will do."""
 
 AT_ONCE = 256 * MIB
 """How large an object may be that is copied in one step:
@@ -36,10 +32,6 @@ https://learn.microsoft.com/rest/api/storageservices/copy-blob-from-url."""
 
 _POLL_SECONDS = 1.0
 _WAIT_SECONDS = 240.0
-_THREADS = 8
-BLOCK: Final = 64 * MIB
-_BLOCKS = 50_000
-_ANSWER_SECONDS = 600.0
 _OTHERS_FIRST = (
     "BlobAlreadyExists",
     "ConditionNotMet",
@@ -143,46 +135,6 @@ def looked(blob: BlobClient) -> BlobProperties | None:
         if code_of(e) not in ABSENT:
             raise
         return None
-
-
-def fetched(
-    upload: BlockUpload, blob: BlobClient, size: int, at: Callable[[], Source | None]
-) -> bool:
-    """Has the service fetch an object into the blocks of an upload.
-
-    Args:
-        upload: the upload, to be completed by the caller.
-        blob: its blob.
-        size: how many bytes the object has, more than none.
-        at: says where to read it, for a while from then on.
-
-    Returns:
-        Whether it did; False when the service cannot, or may not read there.
-    """
-    step = max(BLOCK, -(-size // (_BLOCKS * MIB)) * MIB)
-
-    def fetch(number: int) -> None:
-        address, token = at() or ("", None)
-        start = number * step
-        length = min(step, size - start)
-        blob.stage_block_from_url(
-            upload.block(number),
-            address,
-            start,
-            length,
-            source_authorization=f"Bearer {token}" if token else None,
-            read_timeout=_ANSWER_SECONDS,
-        )
-        upload.staged(number, length)
-
-    try:
-        with ThreadPoolExecutor(_THREADS) as pool:
-            list(pool.map(fetch, range(-(-size // step))))
-    except HttpResponseError as e:
-        if busy(e):
-            raise
-        return False
-    return True
 
 
 def busy(error: HttpResponseError) -> bool:

@@ -27,7 +27,8 @@ class BlockUpload(Upload):
         blob: where to.
         key: its name below the root.
         size: as `Store.upload`.
-        kept: arguments of the SDK that say what to keep beside the bytes.
+        kept: arguments of the SDK that say what to keep beside the bytes; may be set until it is
+            complete.
     """
 
     def __init__(self, blob: BlobClient, key: str, size: int | None, kept: dict[str, Any]) -> None:
@@ -35,7 +36,7 @@ class BlockUpload(Upload):
         self._blob = blob
         self._key = key
         self._size = size
-        self._kept = kept
+        self.kept = kept
         self._attempt = secrets.token_hex(8)
         self._sizes: dict[int, int] = {}
         self._alone: bytes | None = b""
@@ -55,7 +56,7 @@ class BlockUpload(Upload):
     def complete(self) -> Entry:
         with faults(self._key):
             if self._alone is not None:
-                return written(self._blob, self._key, self._alone, **self._kept)
+                return written(self._blob, self._key, self._alone, **self.kept)
             numbers = sorted(self._sizes)
             if numbers != list(range(len(numbers))):
                 raise TerminalError(
@@ -65,7 +66,7 @@ class BlockUpload(Upload):
                     file=self._key,
                 )
             blocks = [BlobBlock(self.block(number)) for number in numbers]
-            done = self._blob.commit_block_list(blocks, **self._kept)
+            done = self._blob.commit_block_list(blocks, **self.kept)
         return entry_of(self._key, sum(self._sizes.values()), done)
 
     def abandon(self) -> None:

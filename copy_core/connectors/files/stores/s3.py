@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from copy_core.connectors.files.checksums import verify
 from copy_core.connectors.files.store import (
     ANYTHING,
+    FEW,
     Entry,
     Properties,
     Store,
@@ -31,7 +33,7 @@ from copy_core.connectors.files.stores.s3_faults import FAILURES, code_of, guard
 from copy_core.connectors.files.stores.s3_list import entries
 from copy_core.connectors.files.stores.s3_properties import from_answer, to_request
 from copy_core.connectors.files.stores.s3_put import put
-from copy_core.connectors.files.stores.s3_read import fetch, read
+from copy_core.connectors.files.stores.s3_read import fetch, read, verified
 from copy_core.connectors.files.stores.s3_remove import remove
 from copy_core.connectors.files.stores.s3_unfinished import oldest
 from copy_core.connectors.files.stores.s3_upload import S3Upload
@@ -74,6 +76,10 @@ class S3Store(Store):
     def list(self, prefix: str = "", after: str = "") -> Iterator[Entry]:
         return entries(self._client, self._bucket, self._root, prefix, after, self.page_size)
 
+    def holds(self, prefix: str) -> bool:
+        few = entries(self._client, self._bucket, self._root, prefix, "", FEW)
+        return next(few, None) is not None
+
     def stat(self, key: str) -> Entry | None:
         try:
             head = self._head(key)
@@ -84,13 +90,19 @@ class S3Store(Store):
         return looked_at(key, head)
 
     def properties(self, entry: Entry) -> Properties:
-        head = self._head(entry.key, IfMatch=quoted(entry.etag))
+        config: Any = self._client.meta.config  # its stub is older than this setting
+        told = config.response_checksum_validation == "when_supported"
+        mode = {"ChecksumMode": "ENABLED"} if told else {}
+        head = self._head(entry.key, IfMatch=quoted(entry.etag), **mode)
         unchanged(entry, head)
         return from_answer(head, self._tags(entry))
 
     def fetch(self, entry: Entry) -> tuple[bytes, Properties]:
         data, answer = fetch(self._client, self._at(entry.key), entry)
-        return data, from_answer(answer, self._tags(entry) if answer.get("TagCount") else {})
+        properties = from_answer(answer, self._tags(entry) if answer.get("TagCount") else {})
+        if not verified(answer):
+            verify(data, properties, entry)
+        return data, properties
 
     def read(self, entry: Entry, start: int, length: int) -> bytes:
         target = self._at(entry.key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from email.header import decode_header, make_header
 from typing import Any
@@ -24,6 +24,7 @@ _NO_TYPE = "binary/octet-stream"
 _WORDS = re.compile(r"(=\?[\w-]+\?[bBqQ]\?[^?\s]*\?=\s*)+")
 _PLAIN = re.compile(r"(?!\s)[\x20-\x7e]*(?<!\s)")
 _MD5 = re.compile(r"[0-9a-f]{32}")
+_CRC32 = re.compile(r"[A-Za-z0-9+/]{6}==")
 
 
 def to_request(properties: Properties) -> dict[str, Any]:
@@ -42,7 +43,7 @@ def from_answer(head: Mapping[str, Any], tags: Mapping[str, str]) -> Properties:
     """The properties of an object.
 
     Args:
-        head: what HeadObject says of it.
+        head: what HeadObject says of it, asked for checksums too, or GetObject.
         tags: its tags.
     """
     fields = {field: str(head.get(name, "")) for name, field in _FIELDS.items()}
@@ -57,7 +58,18 @@ def from_answer(head: Mapping[str, Any], tags: Mapping[str, str]) -> Properties:
         metadata={k: _from_header(v) for k, v in head["Metadata"].items()},
         tags=tags,
         md5=bytes.fromhex(etag) if known else None,
+        crc32=_crc32(head),
     )
+
+
+def _crc32(head: Mapping[str, Any]) -> bytes | None:
+    """The CRC32 of all bytes. That of an upload in parts may be one of the parts' CRC32s instead:
+    it ends in their number, and newer services say so
+    (https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html).
+    """
+    whole = head.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT"
+    value = str(head.get("ChecksumCRC32", ""))
+    return b64decode(value) if whole and _CRC32.fullmatch(value) else None
 
 
 def _to_header(value: str) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from botocore.httpchecksum import StreamingChecksumBody
+
 from copy_core.connectors.files.store import Entry
 from copy_core.connectors.files.stores.s3_entries import quoted, unchanged
 from copy_core.connectors.files.stores.s3_faults import FAILURES, guarded, translate
@@ -38,10 +40,15 @@ def read(
 def fetch(
     client: S3Client, target: Mapping[str, Any], entry: Entry
 ) -> tuple[bytes, GetObjectOutputTypeDef]:
-    """All bytes of an object, and what is said with them; boto3 verifies its checksum, if it has
-    one. Arguments as of `read`.
-    """
+    """All bytes of an object, and what is said with them. Arguments as of `read`."""
     return _patiently(client, dict(target), entry, entry.size)
+
+
+def verified(answer: GetObjectOutputTypeDef) -> bool:
+    """Whether boto3 held the bytes that were read against a checksum of all of them: it does so
+    where the answer has one that it can compute.
+    """
+    return isinstance(answer["Body"], StreamingChecksumBody)
 
 
 def _patiently(
