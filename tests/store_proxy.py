@@ -11,7 +11,7 @@ import http.client
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from typing import NamedTuple
@@ -55,11 +55,10 @@ class Exchange:
 
     def forward(self) -> Answer:
         """Asks the store, which does what it is asked for."""
-        store = self._store()
-        store.request(self.method, self.path, self.body, self.headers)
-        with store.getresponse() as came:
-            body = came.read()
-        store.close()
+        with closing(self._store()) as store:  # also when it breaks off
+            store.request(self.method, self.path, self.body, self.headers)
+            with store.getresponse() as came:
+                body = came.read()
         kept = {k: v for k, v in came.headers.items() if k.lower() not in _BY_HOP}
         if self.method == "HEAD":
             kept["Content-Length"] = came.headers.get("Content-Length", "0")
@@ -67,13 +66,13 @@ class Exchange:
 
     def forward_half(self) -> None:
         """Sends the store half of the body, and is gone."""
-        store = self._store()
-        store.putrequest(self.method, self.path, skip_host=True, skip_accept_encoding=True)
-        for name, value in self.headers.items():
-            store.putheader(name, value)
-        store.putheader("Content-Length", str(len(self.body)))
-        store.endheaders(self.body[: len(self.body) // 2])
-        _reset(store.sock)
+        with closing(self._store()) as store:
+            store.putrequest(self.method, self.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in self.headers.items():
+                store.putheader(name, value)
+            store.putheader("Content-Length", str(len(self.body)))
+            store.endheaders(self.body[: len(self.body) // 2])
+            _reset(store.sock)
 
     def reply(self, answer: Answer, *, share: float = 1.0) -> None:
         """Gives an answer whose headers promise the whole, and this share of its body."""
