@@ -8,18 +8,18 @@ everybody who asks the catalog for tables would wait for its end.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from copy_core.connectors.sql.fabric_warehouse import (
     copy_into,
-    extras,
     files,
     ledger,
     places,
     tables,
 )
 from copy_core.connectors.sql.fabric_warehouse.types import narrowed
-from copy_core.connectors.sql.mssql import staging, statements, target_table, upsert
+from copy_core.connectors.sql.mssql import extras, staging, statements, target_table, upsert
 from copy_core.connectors.sql.mssql.filling import Filling, same_count
 from copy_core.connectors.sql.mssql.layout import places as placed
 from copy_core.connectors.sql.mssql.staging import StagedTable
@@ -30,8 +30,8 @@ from copy_core.errors import CopyJobError, TerminalError
 if TYPE_CHECKING:
     from copy_core.connectors.files.store import Store
     from copy_core.connectors.sql.fabric_warehouse.files import StagedFiles
-    from copy_core.connectors.sql.fabric_warehouse.tables import Whereto
     from copy_core.connectors.sql.mssql.db import Database
+    from copy_core.connectors.sql.mssql.target_table import Whereto
     from copy_core.connectors.warehouse_options import FabricWarehouseOptions
     from copy_core.model import Commit, Published, Target
 
@@ -66,24 +66,24 @@ def _publish(
     if table and layout.added:
         tables.grow(db, name, layout.added, target)
         name, table, layout = tables.look(db, target)
-    whereto = tables.Whereto(name, table, layout)
+    whereto = target_table.Whereto(name, table, layout)
     part, superseded = _ready(db, options, target, whereto, staged)
     if table is None:
         whereto = _create(db, target, whereto)
         # Its history goes by the name that the database has for it, as later copies find it.
         book = ledger.of(db, target.job, target.table, whereto.name)
     with db.transaction(snapshot=True):
-        turn = ledger.hold(db, name)
+        ours = partial(ledger.held, db, ledger.hold(db, name))
         if done := book.known(target.sequence):
             return done
-        extras.run(db, turn, "pre_copy_sql", target.pre_copy_sql)
+        extras.run(db, "pre_copy_sql", target.pre_copy_sql, ours)
         _write(db, target, whereto, part)
         done = commit.published(
             rows=commit.rows - superseded, superseded=superseded, bytes=staged.bytes
         )
         book.record(done)
         # After the record: a statement that ends the transaction ends it with both.
-        extras.run(db, turn, "post_copy_sql", target.post_copy_sql)
+        extras.run(db, "post_copy_sql", target.post_copy_sql, ours)
     return done
 
 

@@ -3,39 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from copy_core.connectors.sql.fabric_warehouse import catalog
 from copy_core.connectors.sql.fabric_warehouse.types import created
 from copy_core.connectors.sql.mssql import statements, target_table
 from copy_core.connectors.sql.mssql.layout import arrange, definition, place
 from copy_core.connectors.sql.mssql.names import quote
+from copy_core.connectors.sql.mssql.target_table import Whereto
 from copy_core.errors import ConfigError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from copy_core.connectors.sql.mssql.db import Database
-    from copy_core.connectors.sql.mssql.layout import Layout
     from copy_core.connectors.sql.mssql.names import ObjectName
-    from copy_core.connectors.sql.mssql.table import Table, TableColumn
+    from copy_core.connectors.sql.mssql.table import TableColumn
     from copy_core.model import Target
 
 KIND = "SELECT RTRIM(type) FROM sys.objects WHERE object_id = OBJECT_ID(?)"
-
-
-class Whereto(NamedTuple):
-    """Where a target's rows go.
-
-    Attributes:
-        name: the table's name, as the database spells it where there is one.
-        table: the table; None when there is none yet.
-        layout: how the rows lie in it.
-    """
-
-    name: ObjectName
-    table: Table | None
-    layout: Layout
 
 
 def named(db: Database, text: str) -> ObjectName:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from copy_core.connectors.sql.mssql import (
     catalog,
+    extras,
     ledger,
     lock,
     staging,
@@ -39,6 +41,7 @@ def _publish(db: Database, commit: Commit) -> Published:
     target = commit.target
     name = target_table.named(db, target.object)
     ledger.ensure(db, name.schema)
+    ours = partial(lock.held, db, name)
     with db.transaction():
         lock.take(db, name)
         table = catalog.find_table(db, name, db.options.seventh_digit)
@@ -48,7 +51,7 @@ def _publish(db: Database, commit: Commit) -> Published:
                 return done
         staged = staging.find(db, target, name.schema, commit.staged)
         if target.pre_copy_sql:
-            _run(db, name, "pre_copy_sql", target.pre_copy_sql)
+            extras.run(db, "pre_copy_sql", target.pre_copy_sql, ours)
             table = catalog.find_table(db, name, db.options.seventh_digit)
         known = table is not None
         table = _shape(db, target, name, table)
@@ -64,27 +67,8 @@ def _publish(db: Database, commit: Commit) -> Published:
         )
         book.record(done)
         # After the record: a statement that ends the transaction ends it with both.
-        _run(db, name, "post_copy_sql", target.post_copy_sql)
+        extras.run(db, "post_copy_sql", target.post_copy_sql, ours)
     return done
-
-
-def _run(db: Database, name: ObjectName, setting: str, given: Sequence[str]) -> None:
-    """Runs a job's own statements.
-
-    Raises:
-        TerminalError: one of them ended the transaction.
-    """
-    for number, statement in enumerate(given, 1):
-        try:
-            db.run_strange(statement)
-        except CopyJobError as e:
-            raise e.at(statement=f"{setting} {number}") from None
-    if given and not lock.held(db, name):
-        raise TerminalError(
-            f"a statement of {setting} ended the transaction that publishes",
-            fix=f"Leave COMMIT and ROLLBACK out of `{setting}`, and what calls them",
-            code="transaction-ended",
-        )
 
 
 def _shape(db: Database, target: Target, name: ObjectName, table: Table | None) -> Table:
