@@ -102,14 +102,14 @@ def test_folders_come_where_their_slash_does(
 
 
 def test_marks_of_folders_are_no_objects(client: ContainerClient, azurite: Azurite) -> None:
-    client.upload_blob("root/a", b"", metadata={"hdi_isfolder": "true"})
-    client.upload_blob("root/a/b", b"1", metadata={"Other": "x"})
-    client.upload_blob("root/c/", b"")
+    client.upload_blob("below/a", b"", metadata={"hdi_isfolder": "true"})
+    client.upload_blob("below/a/b", b"1", metadata={"Other": "x"})
+    client.upload_blob("below/c/", b"")
     for kind in ("azure_blob", "adls_gen2"):
         store = store_of(
             azurite.blob_endpoint,
             client.container_name,
-            prefix="/root/",
+            prefix="/below/",
             type=kind,
             account_key=azurite.key,
         )
