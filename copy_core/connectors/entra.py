@@ -55,8 +55,9 @@ def token(credential: TokenCredential, scope: str) -> str:
         given = credential.get_token(scope).token
     except ClientAuthenticationError as e:
         raise ConfigError(
-            f"Entra ID gives no token: {str(e.message).partition(chr(10))[0]}",
-            fix="Check the identity that `auth` names, or sign in with `az login`",
+            f"Entra ID gives no token for {scope}: {str(e.message).partition(chr(10))[0]}",
+            fix="Check the identity that the connection names, give the app a managed identity, or"
+            " sign in with `az login`",
             code="login-failed",
         ) from e
     except AzureError as e:

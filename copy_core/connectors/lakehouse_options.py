@@ -7,11 +7,11 @@ from __future__ import annotations
 import re
 from typing import Literal, Self
 
-from pydantic import field_validator, model_validator
+from pydantic import model_validator
 
+from copy_core.connectors.entra_options import EntraOptions
 from copy_core.connectors.file_options import FileOptions
-from copy_core.connectors.option_types import secret_by_reference
-from copy_core.job import Definition, Name
+from copy_core.job import Name
 from copy_core.secrets import references
 
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -19,42 +19,19 @@ _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 
 
-class LakehouseOptions(Definition):
+class LakehouseOptions(EntraOptions):
     """A lakehouse, and who signs in to OneLake."""
 
     workspace: Name
     """The workspace's name, or its id."""
     lakehouse: Name
     """The lakehouse's name, or its id where `workspace` is an id."""
-    auth: Literal["default", "managed_identity", "service_principal"] = "default"
-    """How to sign in with Entra ID: `default` is by the environment, the managed identity or the
-    developer's own login."""
-    client_id: str | None = None
-    """The application of a service principal, or a user-assigned managed identity."""
-    tenant_id: str | None = None
-    """The tenant of a service principal."""
-    client_secret: str | None = None
-    """The secret of a service principal: `${env:NAME}`."""
-
-    @field_validator("client_secret")
-    @classmethod
-    def _secret(cls, secret: str | None) -> str | None:
-        return secret_by_reference(secret)
 
     @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def _has_an_address(self) -> Self:
         if not (references(self.workspace) or references(self.lakehouse)):
             lakehouse_path(self)
-        named = {name for name in _OF_SIGN_IN if getattr(self, name)}
-        if self.auth == "service_principal":
-            if missing := " and ".join(name for name in _OF_SIGN_IN if name not in named):
-                raise ValueError(f"`auth: service_principal` needs {missing}")
-        elif spare := ", ".join(sorted(named - {"client_id"})):
-            raise ValueError(f"{spare} has no use with `auth: {self.auth}`: leave it out")
         return self
-
-
-_OF_SIGN_IN = ("tenant_id", "client_id", "client_secret")
 
 
 class FabricLakehouseFilesOptions(LakehouseOptions, FileOptions):

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from copy_core.connectors.entra_options import EntraOptions
 from copy_core.connectors.option_types import secret_by_reference
 from copy_core.job import Definition, Name
 from copy_core.secrets import references
@@ -84,7 +85,7 @@ class StagingOptions(Definition):
         return self
 
 
-class FabricWarehouseOptions(Definition):
+class FabricWarehouseOptions(EntraOptions):
     """A Warehouse of Microsoft Fabric, or the SQL analytics endpoint of a Lakehouse, to read."""
 
     type: Literal["fabric_warehouse"]
@@ -92,30 +93,5 @@ class FabricWarehouseOptions(Definition):
     """The host of its SQL connection string, such as `abc.datawarehouse.fabric.microsoft.com`."""
     database: Name
     """The Warehouse's name."""
-    auth: Literal["default", "managed_identity", "service_principal"] = "default"
-    """How to sign in to Entra ID: `default` finds the environment's identity, the managed one or
-    the developer's own login."""
-    client_id: str | None = None
-    """The application of a service principal, or a user-assigned managed identity."""
-    tenant_id: str | None = None
-    """The tenant of a service principal."""
-    client_secret: str | None = None
-    """The secret of a service principal: `${env:NAME}`."""
     staging: StagingOptions | None = None
     """Where rows wait to be loaded; only writing needs it."""
-
-    @field_validator("client_secret")
-    @classmethod
-    def _secret(cls, secret: str | None) -> str | None:
-        return secret_by_reference(secret)
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        principal = {"tenant_id", "client_secret"}
-        named = {name for name in (*principal, "client_id") if getattr(self, name)}
-        if self.auth == "service_principal":
-            if missing := " and ".join(sorted((principal | {"client_id"}) - named)):
-                raise ValueError(f"`auth: service_principal` needs {missing}")
-        elif spare := ", ".join(sorted(named & principal)):
-            raise ValueError(f"{spare} has no use with `auth: {self.auth}`: leave it out")
-        return self

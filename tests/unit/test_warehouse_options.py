@@ -45,7 +45,7 @@ def options(staging: dict[str, Any] | None = None, **given: Any) -> FabricWareho
     [
         (None, {"auth": "sql"}, "default"),
         (None, {"user": "me"}, "user"),
-        (None, {"auth": "service_principal", "client_id": "c"}, "client_secret and tenant_id"),
+        (None, {"auth": "service_principal", "client_id": "c"}, "tenant_id and client_secret"),
         (None, {"tenant_id": "t"}, "tenant_id has no use"),
         (None, PRINCIPAL | {"client_secret": "hunter2"}, "write ${env:NAME}"),
         ({"sas": "sv=1&sig=2"}, {}, "write ${env:NAME}"),

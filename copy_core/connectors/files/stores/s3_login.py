@@ -14,9 +14,6 @@ from botocore.credentials import (
 from botocore.exceptions import NoCredentialsError
 from botocore.session import Session, get_session
 
-from copy_core.errors import ConfigError, TransientError
-from copy_core.secrets import remember
-
 if TYPE_CHECKING:
     from copy_core.connectors.file_options import S3Options
 
@@ -79,23 +76,6 @@ def entra_token(audience: str) -> str:
         ConfigError: Entra ID gives none.
         TransientError: Entra ID does not answer.
     """
-    from azure.core.exceptions import AzureError, ClientAuthenticationError
-    from azure.identity import DefaultAzureCredential
+    from copy_core.connectors import entra
 
-    try:
-        with DefaultAzureCredential() as credential:
-            given = credential.get_token(f"{audience}/.default").token
-    except ClientAuthenticationError as e:
-        raise ConfigError(
-            f"Entra ID gives no token for {audience}: {str(e.message).partition(chr(10))[0]}",
-            fix="Give the app a managed identity, or sign in with `az login`; check `web_identity`",
-            code="login-failed",
-        ) from e
-    except AzureError as e:
-        raise TransientError(
-            f"Entra ID does not answer: {str(e.message).partition(chr(10))[0]}",
-            fix="If it goes on, check the network",
-            code="unreachable",
-        ) from e
-    remember(given)
-    return given
+    return entra.token(entra.identity("default", None, None, None), f"{audience}/.default")
