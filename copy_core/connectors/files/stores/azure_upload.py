@@ -10,7 +10,7 @@ from azure.storage.blob import BlobBlock, BlobClient
 
 from copy_core.connectors.files.store import Entry, Upload
 from copy_core.connectors.files.stores.azure_faults import faults
-from copy_core.errors import TerminalError
+from copy_core.connectors.files.stores.parts import all_there
 
 MIB: Final = 1 << 20
 _LEAST = 8 * MIB
@@ -58,13 +58,7 @@ class BlockUpload(Upload):
             if self._alone is not None:
                 return written(self._blob, self._key, self._alone, **self.kept)
             numbers = sorted(self._sizes)
-            if numbers != list(range(len(numbers))):
-                raise TerminalError(
-                    f"of the object's parts only {len(numbers)} were sent, not every one",
-                    fix="Please report this with the log of the run",
-                    code="part-missing",
-                    file=self._key,
-                )
+            all_there(numbers, self._key)
             blocks = [BlobBlock(self.block(number)) for number in numbers]
             done = self._blob.commit_block_list(blocks, **self.kept)
         return entry_of(self._key, sum(self._sizes.values()), done)

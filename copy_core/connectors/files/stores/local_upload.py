@@ -17,7 +17,8 @@ from threading import Lock
 from copy_core import disk
 from copy_core.connectors.files.store import Entry, Upload
 from copy_core.connectors.files.stores.local_listing import changed, entry_of
-from copy_core.errors import TerminalError, TransientError
+from copy_core.connectors.files.stores.parts import all_there
+from copy_core.errors import TransientError
 from copy_core.failures import from_os
 
 _UNDER_LOCK = ".copyjob-put.tmp"
@@ -54,13 +55,7 @@ class LocalUpload(Upload):
             raise from_os(e, file=str(self._path)) from e
 
     def complete(self) -> Entry:
-        if len(self._numbers) <= max(self._numbers, default=-1):
-            raise TerminalError(
-                f"of the file's parts only {len(self._numbers)} were written, not every one",
-                fix="Please report this with the log of the run",
-                code="part-missing",
-                file=self._key,
-            )
+        all_there(self._numbers, self._key)
         try:
             with self._lock:
                 self._file.flush()

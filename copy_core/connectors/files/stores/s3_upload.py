@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from copy_core.connectors.files.store import Entry, Upload
+from copy_core.connectors.files.stores.parts import all_there
 from copy_core.connectors.files.stores.s3_faults import guarded
 from copy_core.errors import CopyJobError, TerminalError, TransientError
 
@@ -89,11 +90,11 @@ class S3Upload(Upload):
     def complete(self) -> Entry:
         if not self._id:
             number, data = self._held or (0, b"")
-            self._check([number])
+            all_there([number], self._key)
             entry = self._put_whole(data)
         else:
             numbers = sorted(self._sent)
-            self._check(numbers)
+            all_there(numbers, self._key)
             parts: list[Any] = [{"PartNumber": n + 1, **_proof(self._sent[n][1])} for n in numbers]
             with guarded("s3:PutObject", self._key):
                 answer = self._client.complete_multipart_upload(
@@ -151,16 +152,6 @@ class S3Upload(Upload):
     def _keep(self, number: int, size: int, answer: Mapping[str, Any]) -> None:
         with self._lock:
             self._sent[number] = (size, answer)
-
-    def _check(self, numbers: Sequence[int]) -> None:
-        """S3 would put together what there is, whatever lacks between."""
-        if numbers != list(range(len(numbers))):
-            raise TerminalError(
-                f"of the object's parts only {len(numbers)} were sent, not every one",
-                fix="Please report this with the log of the run",
-                code="part-missing",
-                file=self._key,
-            )
 
 
 def _proof(answer: Mapping[str, Any]) -> dict[str, Any]:
