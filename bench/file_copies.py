@@ -53,17 +53,11 @@ class Piece(NamedTuple):
 
 
 def s3_client(endpoint: str) -> Any:
-    import boto3
     from botocore.config import Config
 
-    return boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name=LocalStack.region,
-        aws_access_key_id=LocalStack.access_key,
-        aws_secret_access_key=LocalStack.secret_key,
-        config=Config(max_pool_connections=THREADS),
-    )
+    from tests import s3
+
+    return s3.s3_client(endpoint, config=Config(max_pool_connections=THREADS))
 
 
 def container_client(endpoint: str, name: str) -> Any:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from azure.storage.blob import ContainerClient
 
@@ -19,6 +18,7 @@ from copy_core.job import FILE_MODIFIED, JobFile, resolve
 from copy_core.model import TableResult
 from copy_core.runners.local import LocalRunner
 from copy_core.state.sqlite import SqliteStateStore
+from tests.s3 import s3_client
 from tests.servers import Azurite, LocalStack
 
 LARGE = (20 << 20) + 1
@@ -45,13 +45,7 @@ def options(tmp_path: Path, azurite: Azurite, localstack: LocalStack) -> MakeOpt
             (tmp_path / name).mkdir()
             return LocalOptions(type="local", root=str(tmp_path / name), format="binary")
         if kind == "s3":
-            boto3.client(
-                "s3",
-                endpoint_url=localstack.endpoint,
-                region_name=localstack.region,
-                aws_access_key_id=localstack.access_key,
-                aws_secret_access_key=localstack.secret_key,
-            ).create_bucket(Bucket=name)
+            s3_client(localstack.endpoint).create_bucket(Bucket=name)
             # Neither is checked: these secrets are public.
             return S3Options.model_construct(
                 type="s3",

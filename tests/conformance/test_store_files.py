@@ -10,7 +10,6 @@ import uuid
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import boto3
 import pytest
 from azure.storage.blob import ContainerClient
 
@@ -25,6 +24,7 @@ from tests.conformance.test_text_files import (
     JsonDestinationRig,
     JsonSourceRig,
 )
+from tests.s3 import s3_client
 
 PREFIX = "a prefix/lake"
 
@@ -36,13 +36,7 @@ class InS3(FilesRig):
         super().__init__(folder, request)
         self.server = request.getfixturevalue("localstack")
         self.bucket = f"rows-{uuid.uuid4()}"
-        self.client: Any = boto3.client(
-            "s3",
-            endpoint_url=self.server.endpoint,
-            region_name=self.server.region,
-            aws_access_key_id=self.server.access_key,
-            aws_secret_access_key=self.server.secret_key,
-        )
+        self.client: Any = s3_client(self.server.endpoint)
         self.client.create_bucket(Bucket=self.bucket)
 
     def close(self) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-import boto3
 import pytest
 from azure.storage.blob import ContainerClient
 
@@ -20,6 +19,7 @@ from copy_core.connectors.files.stores.s3 import S3Store
 from copy_core.connectors.lakehouse_options import FabricLakehouseFilesOptions
 from tests.conformance.onelake import OneLake, onelake
 from tests.conformance.store_kit import OpenStore, ServiceKit, StoreKit
+from tests.s3 import s3_client
 from tests.servers import Azurite, LocalStack
 
 
@@ -39,13 +39,7 @@ class TestS3(ServiceKit):
     @pytest.fixture
     def bucket(self, localstack: LocalStack) -> str:
         name = f"files-{uuid.uuid4()}"
-        boto3.client(
-            "s3",
-            endpoint_url=localstack.endpoint,
-            region_name=localstack.region,
-            aws_access_key_id=localstack.access_key,
-            aws_secret_access_key=localstack.secret_key,
-        ).create_bucket(Bucket=name)
+        s3_client(localstack.endpoint).create_bucket(Bucket=name)
         return name
 
     @pytest.fixture

@@ -14,7 +14,6 @@ from functools import cache
 from itertools import count
 from typing import Any, NamedTuple
 
-import boto3
 import pyarrow.parquet as pq
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import BlobServiceClient, ContainerClient
@@ -28,6 +27,7 @@ from copy_core.connectors.options import (
 )
 from tests.crash import lakes
 from tests.crash.places import SCHEMA, TABLE, Row, batch
+from tests.s3 import s3_client
 from tests.servers import Azurite, LocalStack
 
 SECRET_VARIABLE = "COPYJOB_TEST_STORE_SECRET"
@@ -245,13 +245,7 @@ def waiting(given: Options) -> list[str]:
 
 @cache
 def _s3(endpoint: str) -> Any:
-    return boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name=LocalStack.region,
-        aws_access_key_id=LocalStack.access_key,
-        aws_secret_access_key=LocalStack.secret_key,
-    )
+    return s3_client(endpoint)
 
 
 @cache

@@ -17,7 +17,6 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
 
-import boto3
 import pytest
 from azure.storage.blob import ContainerClient
 
@@ -25,6 +24,7 @@ from copy_core.connectors.file_options import S3Options
 from copy_core.connectors.files.store import Entry, Properties, Store
 from copy_core.connectors.files.stores import azure_fetch
 from copy_core.errors import TransientError
+from tests.s3 import s3_client
 from tests.servers import Azurite, LocalStack
 from tests.store_proxy import proxy
 from tests.unit.test_azure_store import refused, serving, signature, store_of
@@ -59,13 +59,7 @@ def source(request: pytest.FixtureRequest) -> Store:
 
     server: LocalStack = request.getfixturevalue("localstack")
     bucket = f"copies-{uuid.uuid4()}"
-    boto3.client(
-        "s3",
-        endpoint_url=server.endpoint,
-        region_name=server.region,
-        aws_access_key_id=server.access_key,
-        aws_secret_access_key=server.secret_key,
-    ).create_bucket(Bucket=bucket)
+    s3_client(server.endpoint).create_bucket(Bucket=bucket)
     return S3Store(
         S3Options.model_construct(  # not checked: these secrets are public
             type="s3",

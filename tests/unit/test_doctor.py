@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import boto3
 import pyarrow as pa
 import pytest
 from azure.storage.blob import ContainerClient
@@ -29,6 +28,7 @@ from copy_core.doctor import rows as doctor_rows
 from copy_core.errors import ConfigError, TerminalError
 from copy_core.job import WriteMode
 from copy_core.model import Target
+from tests.s3 import s3_client
 from tests.servers import Azurite, LocalStack
 
 SECRET = "COPYJOB_TEST_SECRET"
@@ -253,13 +253,7 @@ def _delta(request: pytest.FixtureRequest, folder: Path) -> Place:
 def _bucket(request: pytest.FixtureRequest) -> tuple[LocalStack, str, Callable[[], list[str]]]:
     server: LocalStack = request.getfixturevalue("localstack")
     name = f"doctor-{uuid.uuid4()}"
-    client = boto3.client(
-        "s3",
-        endpoint_url=server.endpoint,
-        region_name=server.region,
-        aws_access_key_id=server.access_key,
-        aws_secret_access_key=server.secret_key,
-    )
+    client = s3_client(server.endpoint)
     client.create_bucket(Bucket=name)
     request.getfixturevalue("monkeypatch").setenv(SECRET, server.secret_key)
 

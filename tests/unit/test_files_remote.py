@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -25,6 +24,7 @@ from copy_core.connectors.files.store import Store
 from copy_core.errors import TerminalError, TransientError
 from copy_core.model import Slice
 from copy_core.watermark import Window
+from tests.s3 import s3_client
 from tests.servers import Azurite, LocalStack
 from tests.unit.file_tables import rows
 
@@ -47,13 +47,7 @@ def place(request: pytest.FixtureRequest) -> S3Options | AzureStorageOptions:
             prefix="in",
         )
     server: LocalStack = request.getfixturevalue("localstack")
-    boto3.client(
-        "s3",
-        endpoint_url=server.endpoint,
-        region_name=server.region,
-        aws_access_key_id=server.access_key,
-        aws_secret_access_key=server.secret_key,
-    ).create_bucket(Bucket=name)
+    s3_client(server.endpoint).create_bucket(Bucket=name)
     return S3Options.model_construct(
         type="s3",
         bucket=name,

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 from copy_core.connectors.files import parcel
@@ -19,6 +18,7 @@ from copy_core.connectors.files.stores import local
 from copy_core.connectors.files.stores.local import LocalStore
 from copy_core.connectors.files.stores.s3 import S3Store
 from copy_core.errors import TransientError
+from tests.s3 import s3_client
 from tests.servers import LocalStack
 from tests.store_proxy import Proxy, Rule, damaged, proxy
 from tests.unit.test_s3_store import opened
@@ -30,13 +30,7 @@ DATA = b"".join(PARTS)
 
 @pytest.fixture(scope="module")
 def raw(localstack: LocalStack) -> Any:
-    return boto3.client(
-        "s3",
-        endpoint_url=localstack.endpoint,
-        region_name=localstack.region,
-        aws_access_key_id=localstack.access_key,
-        aws_secret_access_key=localstack.secret_key,
-    )
+    return s3_client(localstack.endpoint)
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
 
 from copy_core.connectors.file_options import S3Options
 from copy_core.connectors.files.stores.s3 import S3Store
 from copy_core.errors import ConfigError, CopyJobError
 from tests.conditional_s3 import Conditions
+from tests.s3 import s3_client
 from tests.servers import LocalStack
 from tests.store_proxy import Answer, Exchange, Proxy, Rule, answering, proxy
 
@@ -26,13 +26,7 @@ def service(localstack: LocalStack) -> Iterator[Proxy]:
 @pytest.fixture
 def bucket(localstack: LocalStack) -> str:
     name = f"discard-{uuid.uuid4()}"
-    boto3.client(
-        "s3",
-        endpoint_url=localstack.endpoint,
-        region_name=localstack.region,
-        aws_access_key_id=localstack.access_key,
-        aws_secret_access_key=localstack.secret_key,
-    ).create_bucket(Bucket=name)
+    s3_client(localstack.endpoint).create_bucket(Bucket=name)
     return name
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3
 import pytest
 
 from copy_core.connectors.file_options import S3Options
@@ -17,6 +16,7 @@ from copy_core.connectors.files.store import NOTHING, Properties
 from copy_core.connectors.files.stores import s3_unfinished
 from copy_core.connectors.files.stores.s3 import S3Store
 from copy_core.errors import ConfigError, TerminalError, TransientError
+from tests.s3 import s3_client
 from tests.servers import LocalStack
 from tests.unit.s3_gate import Gate, Trouble, gate
 
@@ -24,13 +24,7 @@ from tests.unit.s3_gate import Gate, Trouble, gate
 @pytest.fixture(scope="module")
 def raw(localstack: LocalStack) -> Any:
     """Boto3 itself, which also does what the store would not."""
-    return boto3.client(
-        "s3",
-        endpoint_url=localstack.endpoint,
-        region_name=localstack.region,
-        aws_access_key_id=localstack.access_key,
-        aws_secret_access_key=localstack.secret_key,
-    )
+    return s3_client(localstack.endpoint)
 
 
 @pytest.fixture
