@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-import time
 from collections import Counter
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,31 +13,21 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from tests.crash import child
 from tests.crash.children import Children
-from tests.crash.house import House, Run
-from tests.crash.look import Look, look_of
 from tests.crash.ops import (
     APPEND,
-    LOOKBACK,
     MODES,
-    OVERWRITE,
-    UPSERT,
-    DoRun,
-    Insert,
-    InsertNull,
     Op,
-    Update,
     schedules,
 )
 from tests.crash.places import Row
 from tests.crash.play import Play
+from tests.mssql.kills import CLOCKED, SHARES, WRITES, Pair, Struck, play_moments, play_points
 from tests.mssql.server import Databases
 
 # A slow machine is no broken promise.
 pytestmark = pytest.mark.timeout(3600)
 
-Pair = tuple[str, str]
 BOTH: Pair = ("mssql", "mssql")
 PAIRS: list[Pair] = [
     ("sqlite", "mssql"),
@@ -46,7 +36,6 @@ PAIRS: list[Pair] = [
     ("delta", "mssql"),
     BOTH,
 ]
-WRITES: dict[str, dict[str, Any]] = {"append": APPEND, "upsert": UPSERT, "overwrite": OVERWRITE}
 # What a server does as source does not depend on what it is copied to, nor the other way round.
 CASES: list[tuple[Pair, str]] = [
     (BOTH, "append"),
@@ -58,30 +47,9 @@ CASES: list[tuple[Pair, str]] = [
     (("mssql", "sqlite"), "append"),
     (("mssql", "delta"), "overwrite"),
 ]
-SHARES = 4
-"""The points are shared out over so many tests that run side by side."""
 EXAMPLES = 5
-MOMENTS = 6
-CLOCKED = {"append": APPEND, "lookback": LOOKBACK, "overwrite": OVERWRITE}
 
 each_pair = pytest.mark.parametrize("pair", PAIRS, ids="-".join)
-
-
-class Struck(House):
-    """A house whose next run may be killed after some seconds, whatever it is at."""
-
-    after: float | None = None
-
-    def look(self) -> Look:
-        """Looks from this process, whose sessions stay: a new one may take the server long."""
-        found: dict[str, Any] = {}
-        child.work(self._spec("look"), found.update)
-        return look_of(found)
-
-    def run(self, *args: Any, **how: Any) -> Run:
-        """Runs the job and kills it, once; then as any other."""
-        how["after"], self.after = self.after, None
-        return super().run(*args, **how)
 
 
 def house(
@@ -104,34 +72,22 @@ def points(pair: Pair) -> str:
     return " source" if pair[0] == "mssql" else " destination"
 
 
-def schedule(kill: int) -> list[Op]:
-    """A first load that is killed at that point, and a run that repairs it, copies what is new and
-    is killed at that point too.
-    """
-    first: list[Op] = [Insert(3), InsertNull(), DoRun(kill)]
-    return [*first, Insert(2), Update(1), DoRun(kill)]
-
-
 @pytest.mark.parametrize("share", range(SHARES))
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{'-'.join(case[0])}-{case[1]}")
 def test_every_point(
     tmp_path: Path, children: Children, databases: Databases, case: tuple[Pair, str], share: int
 ) -> None:
     pair, write = case
-    for kill in count(share + 1, SHARES):
-        folder = tmp_path / str(kill)
-        folder.mkdir()
-        killed = house(folder, children, databases, pair, WRITES[write])
-        killed.among = points(pair)
-        played = Play(killed)
-        try:
-            played.play(schedule(kill))
-        except AssertionError as e:
-            e.add_note(f"{'-'.join(pair)}, {write}, killed at point {kill}")
-            raise
-        if not played.kills:
-            assert kill > SHARES, "there is no such point"
-            return
+
+    def houses() -> Iterator[tuple[int, Struck]]:
+        for kill in count(share + 1, SHARES):
+            folder = tmp_path / str(kill)
+            folder.mkdir()
+            killed = house(folder, children, databases, pair, WRITES[write])
+            killed.among = points(pair)
+            yield kill, killed
+
+    play_points(houses(), f"{'-'.join(pair)}, {write}")
 
 
 def test_a_first_load_goes_on_where_it_stopped(
@@ -167,18 +123,5 @@ def test_any_schedule(pair: Pair, mode: str, children: Children, databases: Data
 def test_any_moment(
     tmp_path: Path, children: Children, databases: Databases, pair: Pair, mode: str
 ) -> None:
-    rng = random.Random(f"{pair} {mode}")
     struck = house(tmp_path, children, databases, pair, CLOCKED[mode])
-    play = Play(struck)
-    play.do(Insert(4))
-    began = time.monotonic()
-    struck.run()
-    length = time.monotonic() - began
-    play.note_run()
-    play.do(Insert(3))
-    for _ in range(MOMENTS):
-        struck.after = rng.uniform(0, length)
-        play.do(DoRun())
-        play.do(Insert(2))
-        play.do(Update(rng.randrange(5)))
-    play.play([])
+    play_moments(struck, random.Random(f"{pair} {mode}"))

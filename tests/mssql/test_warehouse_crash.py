@@ -5,7 +5,6 @@ connector, before every statement that it sends, and at any moment.
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -15,11 +14,9 @@ import pytest
 
 from tests.crash.children import Children
 from tests.crash.house import Run
-from tests.crash.ops import DoRun, Insert, Update
-from tests.crash.play import Play
 from tests.mssql import warehouse_places
+from tests.mssql.kills import CLOCKED, SHARES, WRITES, Pair, Struck, play_moments, play_points
 from tests.mssql.server import Databases
-from tests.mssql.test_crash import CLOCKED, MOMENTS, SHARES, WRITES, Pair, Struck, schedule
 from tests.mssql.warehouse import KEY_VARIABLE, stand_in
 from tests.servers import Azurite
 
@@ -84,22 +81,6 @@ def builder(children: Children, databases: Databases, azurite: Azurite) -> Build
     return Builder(children, databases, azurite)
 
 
-def play_all(killed: Iterator[tuple[int, Struck]], name: str) -> None:
-    """Plays the schedule in each of these houses, killed at the point of its number, until there is
-    no such point.
-    """
-    for kill, house in killed:
-        played = Play(house)
-        try:
-            played.play(schedule(kill))
-        except AssertionError as e:
-            e.add_note(f"{name}, killed at point {kill}")
-            raise
-        if not played.kills:
-            assert kill > SHARES, "there is no such point"
-            return
-
-
 @pytest.mark.parametrize("share", range(SHARES))
 @pytest.mark.parametrize("case", POINTS, ids=lambda case: f"{'-'.join(case[0])}-{case[1]}")
 def test_every_point(tmp_path: Path, builder: Builder, case: tuple[Pair, str], share: int) -> None:
@@ -111,7 +92,7 @@ def test_every_point(tmp_path: Path, builder: Builder, case: tuple[Pair, str], s
             made.among = " destination" if pair == INTO else " source"
             yield kill, made
 
-    play_all(houses(), f"{'-'.join(pair)}, {write}")
+    play_points(houses(), f"{'-'.join(pair)}, {write}")
 
 
 @pytest.mark.parametrize("share", range(SHARES))
@@ -123,23 +104,10 @@ def test_every_statement(tmp_path: Path, builder: Builder, write: str, share: in
         for kill in count(share + 1, SHARES):
             yield kill, builder.build(tmp_path / str(kill), INTO, WRITES[write], ByStatement)
 
-    play_all(houses(), write)
+    play_points(houses(), write)
 
 
 @pytest.mark.parametrize("mode", CLOCKED)
 def test_any_moment(tmp_path: Path, builder: Builder, mode: str) -> None:
-    rng = random.Random(mode)
     struck = builder.build(tmp_path / "house", ("warehouse", "warehouse"), CLOCKED[mode])
-    play = Play(struck)
-    play.do(Insert(4))
-    began = time.monotonic()
-    struck.run()
-    length = time.monotonic() - began
-    play.note_run()
-    play.do(Insert(3))
-    for _ in range(MOMENTS):
-        struck.after = rng.uniform(0, length)
-        play.do(DoRun())
-        play.do(Insert(2))
-        play.do(Update(rng.randrange(5)))
-    play.play([])
+    play_moments(struck, random.Random(mode))
