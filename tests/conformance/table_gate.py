@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from urllib.parse import urlsplit
@@ -40,11 +40,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(status, headers, b"")
             return
         assert self.server.target.hostname is not None
-        upstream = http.client.HTTPConnection(self.server.target.hostname, self.server.target.port)
-        upstream.request(self.command, self.path, body, dict(self.headers))
-        answer = upstream.getresponse()
-        content = answer.read()
-        upstream.close()
+        with closing(
+            http.client.HTTPConnection(self.server.target.hostname, self.server.target.port)
+        ) as upstream:
+            upstream.request(self.command, self.path, body, dict(self.headers))
+            with upstream.getresponse() as answer:
+                content = answer.read()
         if self.command != "GET" and self.server.lose:
             self.server.lose -= 1
             self.close_connection = True

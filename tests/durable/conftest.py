@@ -16,6 +16,12 @@ from tests.durable.site import Site
 MakeSite = Callable[..., Site]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with these: a few take minutes each, and would be waited for at the end."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: here not in item.path.parents)
+
+
 @pytest.fixture
 def make_site(tmp_path: Path, azurite: servers.Azurite) -> Iterator[MakeSite]:
     """Makes sites; see `Site` for what may be given."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
@@ -84,11 +84,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(trouble.status, trouble.headers, (trouble.body or said).encode())
             return
         assert self.server.target.hostname is not None
-        upstream = http.client.HTTPConnection(self.server.target.hostname, self.server.target.port)
-        upstream.request(self.command, self.path, body, dict(self.headers))
-        answer = upstream.getresponse()
-        content = answer.read()
-        upstream.close()
+        with closing(
+            http.client.HTTPConnection(self.server.target.hostname, self.server.target.port)
+        ) as upstream:
+            upstream.request(self.command, self.path, body, dict(self.headers))
+            with upstream.getresponse() as answer:
+                content = answer.read()
         kept = {k: v for k, v in answer.headers.items() if k.lower() not in _HOP}
         length = answer.headers.get("Content-Length") if self.command == "HEAD" else None
         self._answer(answer.status, kept, content, length, trouble.cut if trouble else None)
