@@ -9,6 +9,9 @@ from urllib.parse import quote, quote_plus
 
 _OPENING = "${"
 _REFERENCE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
+# What an app setting holds as long as Azure cannot follow its reference:
+# https://learn.microsoft.com/azure/app-service/app-service-key-vault-references
+_UNRESOLVED = "@Microsoft.KeyVault("
 _values: set[str] = set()
 
 # A shorter value would blank out ordinary words of a message and protect nothing.
@@ -36,18 +39,23 @@ def resolve(text: str, environ: Mapping[str, str] = os.environ) -> str:
     """Puts the values of `${env:NAME}` references into `text` and remembers them for `scrub`.
 
     Raises:
-        ConfigError: a variable is not set.
+        ConfigError: a variable is not set, or Azure could not find in Key Vault what it refers to.
     """
+    from copy_core.errors import ConfigError
 
     def value(match: re.Match[str]) -> str:
         name = match.group(1)
         if name not in environ:
-            from copy_core.errors import ConfigError
-
             raise ConfigError(
                 f"the environment variable {name} is not set",
                 fix=f"Set {name}; on Azure, make it an app setting that refers to Key Vault",
                 code="secret-missing",
+            )
+        if environ[name].startswith(_UNRESOLVED):
+            raise ConfigError(
+                f"the app setting {name} refers to a secret of Key Vault that Azure did not find",
+                fix="Set it in the vault, let the app's identity read it, and restart the app",
+                code="secret-unresolved",
             )
         remember(environ[name])
         return environ[name]

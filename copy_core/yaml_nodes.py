@@ -137,8 +137,9 @@ def _syntax(text: str, error: yaml.MarkedYAMLError) -> UnreadableError:
     problem = error.problem or error.context or "unknown reason"
     lines = text.splitlines()
     here = lines[line][column : column + 1] if line < len(lines) else ""
-    if "undefined alias" in problem:
+    if "undefined alias" in problem or "scanning an alias" in (error.context or ""):
         # YAML's own message may name it, and it may be a secret that begins with an asterisk.
+        line, column = (start.line, start.column) if start else (line, column)
         what, fix = "an alias (*) without its anchor (&)", "put text that begins with * in quotes"
     elif "another document" in problem:
         what, fix = "a second document", "remove the line `---` and what follows"

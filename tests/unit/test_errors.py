@@ -101,6 +101,16 @@ def test_a_secret_that_is_not_set_is_a_config_error() -> None:
     assert "Set PASSWORD" in caught.value.fix
 
 
+def test_a_reference_to_key_vault_that_azure_could_not_follow_is_no_secret() -> None:
+    # The app setting then holds the reference itself:
+    # https://learn.microsoft.com/azure/app-service/app-service-key-vault-references
+    unresolved = "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/PASSWORD)"
+    with pytest.raises(ConfigError, match="PASSWORD refers to a secret of Key Vault") as caught:
+        secrets.resolve("${env:PASSWORD}", {"PASSWORD": unresolved})
+    assert caught.value.code == "secret-unresolved"
+    assert "vault" in caught.value.fix
+
+
 @given(
     secret=st.text(min_size=4).filter(lambda s: s not in "***"),
     before=st.text(),

@@ -350,6 +350,8 @@ def test_names_are_not_called_unknown_while_their_file_cannot_be_read(folder: Pa
         ("a: b: c", "shop.yaml:1:5: not valid YAML: mapping values are not allowed in this"),
         ("a: [1\nb: 2\n", "shop.yaml:2:2: not valid YAML: did not find expected ',' or ']'"),
         ("a: *b", "shop.yaml:1:4: an alias (*) without its anchor (&)"),
+        ("a: * *", "shop.yaml:1:4: an alias (*) without its anchor (&); put text that begins with"),
+        ("a: */5 *", "shop.yaml:1:4: an alias (*) without its anchor (&); put text that begins"),
         ("a: b\nc: \x07", "shop.yaml:2:1: a control character"),
         ("a: " + "[" * 100, "shop.yaml:1:32: nested too deeply"),
         ("a: " + "[" * 500_000, "shop.yaml:1:32: nested too deeply"),
