@@ -33,6 +33,10 @@ _RECORDS = "_delta_log/_copyjob"
 _KEPT = 2
 
 
+Records = dict[int, list[str]]
+"""Files that hold records, by their sequence."""
+
+
 class Ledger:
     """The ledger of one (job, table) in one Delta table.
 
@@ -62,7 +66,9 @@ class Ledger:
             TerminalError: the log has the sequence, but its record is lost.
         """
         sequence = self.sequence(table)
-        noted = [Published.model_validate(n["published"]) for n in self._noted(sequence)]
+        noted = [
+            Published.model_validate(n["published"]) for n in self._read(self.noted(), sequence)
+        ]
         if len({(n.plan_id, n.watermark) for n in noted}) == 1:
             return noted[0]
         # Two plans of one sequence were under way: which of them was committed is in the log.
@@ -98,19 +104,34 @@ class Ledger:
             app_transactions=[Transaction(self._app, published.sequence)],
         )
 
-    def noted(self) -> list[int]:
-        """The sequences of which there are records, ascending."""
-        return sorted(self._paths())
+    def noted(self) -> Records:
+        """The records that there are."""
+        with faults():
+            found = self._files.get_file_info(
+                pafs.FileSelector(self._records, allow_not_found=True)
+            )
+        records: Records = {}
+        for info in found:
+            sequence = info.base_name.partition("-")[0]
+            if sequence.isdecimal():
+                records.setdefault(int(sequence), []).append(f"{self._records}/{info.base_name}")
+        return records
 
-    def forget(self, before: int) -> None:
-        """Removes the records that are no longer needed, of sequences up to `before`."""
-        paths = self._paths()
-        old = sorted(sequence for sequence in paths if sequence <= before)[:-_KEPT]
-        remove(self._files, [path for sequence in old for path in paths[sequence]])
+    def forget(self, records: Records, before: int) -> None:
+        """Removes those of some records that are no longer needed, of sequences up to `before`."""
+        old = sorted(sequence for sequence in records if sequence <= before)[:-_KEPT]
+        remove(self._files, [path for sequence in old for path in records[sequence]])
 
-    def files_of(self, table: DeltaTable, sequence: int) -> set[str] | None:
-        """The files that the commit of a sequence added; None when the log no longer tells."""
-        noted = self._noted(sequence)
+    def files_of(self, table: DeltaTable, sequence: int, records: Records) -> set[str] | None:
+        """The files that the commit of a sequence added; None when the log no longer tells.
+
+        Args:
+            table: the table, which has the sequence.
+            sequence: the sequence.
+            records: `noted`, asked for after the table was opened: a record is there before its
+                commit is.
+        """
+        noted = self._read(records, sequence)
         if not noted:
             return None
         for version in range(min(n["after"] for n in noted) + 1, table.version() + 1):
@@ -121,23 +142,10 @@ class Ledger:
                 return {unquote(action["add"]["path"]) for action in actions if "add" in action}
         return None
 
-    def _paths(self) -> dict[int, list[str]]:
-        """The records' files by sequence."""
-        with faults():
-            found = self._files.get_file_info(
-                pafs.FileSelector(self._records, allow_not_found=True)
-            )
-        paths: dict[int, list[str]] = {}
-        for info in found:
-            sequence = info.base_name.partition("-")[0]
-            if sequence.isdecimal():
-                paths.setdefault(int(sequence), []).append(f"{self._records}/{info.base_name}")
-        return paths
-
-    def _noted(self, sequence: int) -> list[JsonDict]:
+    def _read(self, records: Records, sequence: int) -> list[JsonDict]:
         """The records as `note` wrote them. One that was torn by a death is passed over."""
         found: list[JsonDict] = []
-        for path in self._paths().get(sequence, []):
+        for path in records.get(sequence, []):
             with suppress(ValueError):
                 found.append(json.loads(self._text(path) or ""))
         return found
@@ -148,11 +156,10 @@ class Ledger:
         return None if text is None else [json.loads(line) for line in text.split("\n") if line]
 
     def _text(self, path: str) -> str | None:
-        with faults():
-            if self._files.get_file_info(path).type != pafs.FileType.File:
-                return None
-            with self._files.open_input_stream(path) as stream:
-                return bytes(stream.read()).decode()
+        # It is opened unasked: a look whether it is there would list, which stores charge most for.
+        with faults(), suppress(FileNotFoundError), self._files.open_input_file(path) as stream:
+            return bytes(stream.read()).decode()
+        return None
 
     def _logged(self, table: DeltaTable, sequence: int) -> JsonDict:
         """The record in the log, where that still reaches back to it."""

@@ -43,10 +43,9 @@ class Written(Record):
 
 def remove(files: pafs.FileSystem, paths: Sequence[str]) -> None:
     """Removes files; one that is not there is no error."""
-    with faults():
-        for path, info in zip(paths, files.get_file_info(list(paths)), strict=True):
-            if info.type == pafs.FileType.File:
-                files.delete_file(path)
+    for path in paths:
+        with faults(), suppress(FileNotFoundError):
+            files.delete_file(path)
 
 
 class DataWriter:

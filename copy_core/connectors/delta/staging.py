@@ -130,19 +130,20 @@ def clean(files: pafs.FileSystem, ledger: Ledger, table: DeltaTable | None, sequ
     table are made of it, until VACUUM.
     """
     newest = ledger.sequence(table) if table is not None else 0
-    records = [noted for noted in ledger.noted() if noted <= min(newest, sequence)]
+    noted = ledger.noted()
+    records = sorted(number for number in noted if number <= min(newest, sequence))
     for folder, found in _folders(files, ledger, sequence, records):
         number = int(folder.rpartition("/")[2])
         published: set[str] | None = set()
         if table is not None and number <= newest:
             # Without a record nothing of it was published: the record is written first.
-            published = ledger.files_of(table, number) if number in records else set()
+            published = ledger.files_of(table, number, noted) if number in records else set()
         if published is not None:
             leftover = [path for path in found if path not in published]
             if table is not None and not published and leftover:
                 leftover = _unused(table, leftover)
             remove(files, leftover)
-    ledger.forget(min(newest, sequence))
+    ledger.forget(noted, min(newest, sequence))
 
 
 def _folders(
