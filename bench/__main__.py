@@ -141,7 +141,11 @@ BENCHES: dict[str, Callable[[], None]] = {
     "unchanged": _unchanged,
     "cold_cli_help": lambda: cold("cli_help", [sys.executable, "-m", "copy_core.cli", "--help"]),
     "cold_function_app": lambda: cold(
-        "function_app", [sys.executable, "-c", "import function_app"]
+        "function_app",
+        [
+            *("env", "COPYJOB_JOBS=jobs", "COPYJOB_STATE=state.db"),
+            *(sys.executable, "-c", "import function_app"),
+        ],
     ),
     **delta_benches(report),
     **file_benches(report),

@@ -17,6 +17,7 @@ from copy_core.cli.text import Column, Grid, count, seconds
 from copy_core.demo_check import Figures, at_source, columns, in_lake
 from copy_core.demo_data import KEYS, SourceSystem
 from copy_core.errors import ConfigError, TerminalError
+from copy_core.service.settings import STATE
 from copy_core.state import tables
 from copy_core.state.sqlite import SqliteStateStore
 
@@ -269,7 +270,7 @@ def _command() -> str:
 
 def _environment() -> dict[str, str]:
     """The user's environment, but with the state beside the job."""
-    return {name: value for name, value in os.environ.items() if name != "COPYJOB_STATE"}
+    return {name: value for name, value in os.environ.items() if name != STATE.name}
 
 
 def _head(title: str, *lines: str) -> None:

@@ -18,6 +18,7 @@ from copy_core.cli.common import (
     opened,
     print_json,
 )
+from copy_core.service.settings import CONNECTIONS, JOBS, STATE
 
 _tables = click.option(
     "--table", "tables", metavar="T", multiple=True, help="Only this table; repeat for more."
@@ -192,12 +193,12 @@ def doctor(
 
 
 @main.command()
-@click.option("--jobs", metavar="FOLDER_OR_URL", envvar="COPYJOB_JOBS", default=".",
+@click.option("--jobs", metavar="FOLDER_OR_URL", envvar=JOBS.name, default=JOBS.default,
               help="Where the jobs are.  [default: $COPYJOB_JOBS, else this folder]")  # fmt: skip
-@click.option("--connections", metavar="FILE", envvar="COPYJOB_CONNECTIONS", default="",
+@click.option("--connections", metavar="FILE", envvar=CONNECTIONS.name, default="",
               help="The file with the connections that jobs may name.  [default:"
               " $COPYJOB_CONNECTIONS, else connections.yaml beside the job files]")  # fmt: skip
-@click.option("--state", metavar="URL_OR_PATH", envvar="COPYJOB_STATE",
+@click.option("--state", metavar="URL_OR_PATH", envvar=STATE.name,
               help="Where the state is.  [default: $COPYJOB_STATE, else .copyjob/state.db in the"
               " folder of the job files]")  # fmt: skip
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
@@ -215,11 +216,9 @@ def serve(*, jobs: str, connections: str, state: str | None, host: str, port: in
     from copy_core.cli import serving
     from copy_core.service.settings import Settings
 
-    if not state and ":" not in jobs[2:]:  # a folder, perhaps with a drive of Windows
-        state = str(Path(jobs, ".copyjob", "state.db"))
-    given = {"JOBS": jobs, "CONNECTIONS": connections, "STATE": state or ""}
-    environment = {**os.environ, **{f"COPYJOB_{name}": value for name, value in given.items()}}
-    return serving.serve(Settings.from_environment(environment), host, port)
+    given = {JOBS.name: jobs, CONNECTIONS.name: connections, STATE.name: state or ""}
+    settings = Settings.from_environment("serve", {**os.environ, **given})
+    return serving.serve(settings, host, port)
 
 
 @main.command()

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from copy_core.service.settings import STATE
+
 if TYPE_CHECKING:
     from copy_core.connectors.options import Connection
     from copy_core.errors import CopyJobError
@@ -52,7 +54,7 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
     command = click.option(
         "--state",
         metavar="URL_OR_PATH",
-        envvar="COPYJOB_STATE",
+        envvar=STATE.name,
         help="Where the job's state is.  [default: $COPYJOB_STATE, else .copyjob/state.db beside"
         " the job file]",
     )(command)

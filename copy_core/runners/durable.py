@@ -8,7 +8,6 @@ state by the app's settings, so that only names, counts and bounds travel throug
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Generator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -25,6 +24,7 @@ from copy_core.errors import ConfigError
 from copy_core.model import JsonDict, Outcome, TableResult
 from copy_core.runners.durable_drive import drive
 from copy_core.runners.durable_launcher import DurableLauncher, client
+from copy_core.service.settings import Settings
 
 if TYPE_CHECKING:
     from copy_core.context import Context
@@ -38,9 +38,12 @@ LEASE_S = 900.0
 """Seconds for which a run keeps its job without a sign of life: longer than the app may be down
 while it is deployed anew. A step that works longer gives signs itself."""
 
+# Read as the app is loaded: with a setting that is missing or wrong it does not start at all, and
+# the host's log says why.
+_SETTINGS = Settings.from_environment("app")
+
 # People who sign in have no function key; `PlatformGuard` then lets nobody in who did not sign in.
-_SIGNED_IN = os.environ.get("COPYJOB_AUTH") == "entra"
-_AUTH = func.AuthLevel.ANONYMOUS if _SIGNED_IN else func.AuthLevel.FUNCTION
+_AUTH = func.AuthLevel.ANONYMOUS if _SETTINGS.signed_in else func.AuthLevel.FUNCTION
 
 blueprint = df.Blueprint()
 
@@ -50,16 +53,15 @@ def service() -> Service:
     """The app's service, opened once in each process.
 
     Raises:
-        ConfigError: a setting is missing or wrong.
+        ConfigError: access to the state is refused.
+        TransientError: it does not answer.
     """
     from copy_core.service.catalog import open_catalog
     from copy_core.service.service import Service
-    from copy_core.service.settings import Settings
     from copy_core.state.registry import open_state
 
-    settings = Settings.from_environment()
-    store = open_state(settings.state)
-    return Service(settings, open_catalog(settings), store, DurableLauncher())
+    store = open_state(_SETTINGS.state)
+    return Service(_SETTINGS, open_catalog(_SETTINGS), store, DurableLauncher())
 
 
 @cache
@@ -67,7 +69,8 @@ def _web() -> func.AsgiMiddleware:
     from copy_core.web.app import create_app
     from copy_core.web.security import PlatformGuard
 
-    middleware: func.AsgiMiddleware = func.AsgiMiddleware(create_app(service, PlatformGuard()))  # type: ignore[no-untyped-call] # it has no types
+    app = create_app(service, PlatformGuard(signed_in=_SETTINGS.signed_in))
+    middleware: func.AsgiMiddleware = func.AsgiMiddleware(app)  # type: ignore[no-untyped-call] # it has no types
     return middleware
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from copy_core.errors import ConfigError
@@ -10,7 +13,6 @@ from copy_core.secrets import remember, resolve
 
 if TYPE_CHECKING:
     from copy_core.service.jobs import JobStore
-    from copy_core.service.jobs_blob import BlobJobs
 
 # https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
 _WITHIN = (
@@ -42,29 +44,56 @@ def open_jobs(url: str) -> JobStore:
     Raises:
         ConfigError: it is none of these, or a variable is not set.
     """
-    if found := _BLOBS_URL.fullmatch(url):
-        from copy_core.service.jobs_blob import CONTAINER, BlobJobs
+    return jobs_opener(url)()
 
-        return BlobJobs.from_url(
-            found["account"], found["container"] or CONTAINER, found["prefix"] or ""
-        )
+
+def jobs_opener(url: str, environ: Mapping[str, str] = os.environ) -> Callable[[], JobStore]:
+    """Understands the address of a store of job definitions, and returns what opens it.
+
+    Nothing is imported or asked before that is called, so an address can be checked at any start.
+
+    Args:
+        url: as for `open_jobs`.
+        environ: the environment that its reference is looked up in.
+
+    Raises:
+        ConfigError: it is none of these, or a variable is not set.
+    """
+    if found := _BLOBS_URL.fullmatch(url):
+        return partial(_by_identity, found["account"], found["container"], found["prefix"])
     if found := _BY_REFERENCE.fullmatch(url):
-        return _by_connection_string(found)
+        return _by_connection_string(found, environ)
     # A single letter before the colon is a drive of Windows.
     if not url or _SCHEME.match(url):
         # What stands there may be a secret itself: it is not repeated.
         raise ConfigError("the jobs' address is not understood", fix=_CHOICES, code="jobs-url")
+    return partial(_folder, url)
+
+
+def _folder(path: str) -> JobStore:
     from copy_core.service.jobs_folder import FolderJobs
 
-    return FolderJobs(url)
+    return FolderJobs(path)
 
 
-def _by_connection_string(found: re.Match[str]) -> BlobJobs:
+def _by_identity(account_url: str, container: str | None, prefix: str | None) -> JobStore:
     from copy_core.service.jobs_blob import CONTAINER, BlobJobs
 
-    connection = resolve(found["reference"])
+    return BlobJobs.from_url(account_url, container or CONTAINER, prefix or "")
+
+
+def _by_connection_string(
+    found: re.Match[str], environ: Mapping[str, str]
+) -> Callable[[], JobStore]:
+    connection = resolve(found["reference"], environ)
     for secret in _SECRETS.findall(connection):
         remember(secret)  # a message may hold this part alone
-    return BlobJobs.from_connection_string(
-        connection, found["container"] or CONTAINER, found["prefix"] or ""
-    )
+
+    def opened() -> JobStore:
+        from copy_core.service.jobs_blob import CONTAINER, BlobJobs
+
+        return BlobJobs.from_connection_string(
+            connection, found["container"] or CONTAINER, found["prefix"] or ""
+        )
+
+    return opened

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hmac
-import os
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -108,35 +107,16 @@ class TokenGuard(Guard):
 class PlatformGuard(Guard):
     """For Azure, which checks a request before it comes here.
 
-    With `COPYJOB_AUTH` unset or `key`, the Functions host has checked the function key. With
-    `entra`, App Service authentication has signed somebody in and says who in a header, which it
-    takes out of what comes from outside.
-
     Args:
-        environment: the app settings.
-
-    Raises:
-        ConfigError: the setting is none of these, or `entra` without App Service authentication,
-            when anybody could send that header.
+        signed_in: whether App Service authentication has people sign in. It says who asks in a
+            header, which it takes out of what comes from outside; `Settings` made sure that it is
+            switched on. Else the Functions host has checked the function key.
     """
 
     scheme = APIKeyHeader(name="x-functions-key", auto_error=False)
 
-    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
-        auth = environment.get("COPYJOB_AUTH") or "key"
-        if auth not in ("key", "entra"):
-            raise ConfigError(
-                "the setting COPYJOB_AUTH is neither key nor entra",
-                fix="Set it to entra to have people sign in, or remove it to use function keys",
-                code="setting",
-            )
-        self._signed_in = auth == "entra"
-        if self._signed_in and environment.get("WEBSITE_AUTH_ENABLED", "").casefold() != "true":
-            raise ConfigError(
-                "COPYJOB_AUTH is entra, and App Service authentication is not switched on",
-                fix="Switch it on for the app, or remove COPYJOB_AUTH to use function keys",
-                code="setting",
-            )
+    def __init__(self, *, signed_in: bool) -> None:
+        self._signed_in = signed_in
 
     def admit(self, headers: Headers) -> None:
         if self._signed_in and not headers.get("x-ms-client-principal-id"):

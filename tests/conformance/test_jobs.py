@@ -251,7 +251,7 @@ class TestBlob(JobsKit):
     def test_a_wrong_key_is_for_the_operator_to_correct(
         self, azurite: Azurite, place: _Container
     ) -> None:
-        connection = azurite.connection_string.replace("Eby8", "Ebz8")
+        connection = azurite.connection_string.replace("AccountKey=", "AccountKey=AAAA")
         store = BlobJobs.from_connection_string(connection, place.container)
         for act in (store.list, lambda: store.get("a"), lambda: store.put("a", "", None)):
             with pytest.raises(ConfigError) as refused:

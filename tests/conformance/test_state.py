@@ -218,7 +218,7 @@ class TestAzureTables(StateKit):
         assert busy.value.retry_after > 3600
 
     def test_a_wrong_key_is_for_the_user_to_correct(self, azurite: Azurite, table: str) -> None:
-        connection = azurite.connection_string.replace("Eby8", "Ebz8")
+        connection = azurite.connection_string.replace("AccountKey=", "AccountKey=AAAA")
         with AzureTablesStateStore.from_connection_string(connection, table) as store:
             for act in (
                 lambda: store.get("p", "k"),
@@ -309,6 +309,7 @@ class TestOpenState:
             "tables:DefaultEndpointsProtocol=https;AccountName=shop;AccountKey=c2VjcmV0",
             "tables:${env:NAME};AccountKey=c2VjcmV0",
             "tables:${env:NOT_SET}",
+            "tables:${c2VjcmV0}",
         ],
     )
     def test_anything_else_is_refused_without_repeating_it(self, url: str) -> None:

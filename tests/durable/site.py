@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests import servers
+from tests.leaks import heard
+from tests.planted import planted
 
 ROOT = Path(__file__).resolve().parents[2]
-KEY = "a-function-key-for-tests"
+KEY = planted("function-key")
 PATIENCE_S = 100.0
 
 
@@ -84,7 +86,7 @@ class Site:
         assert self._process.stdout is not None
         said = self._process.stdout.readline()
         if not said:
-            self._process.wait()
+            self._end(signal.SIGKILL)
             raise AssertionError(f"the host did not start: {self.log()[-3000:]}")
         self._origin = f"http://127.0.0.1:{json.loads(said)['port']}"
 
@@ -133,10 +135,10 @@ class Site:
         )
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
-                return Answer(answer.status, _parsed(answer.read()))
+                return Answer(answer.status, _parsed(answer.read(), path))
         except urllib.error.HTTPError as e:
             with e:
-                return Answer(e.code, _parsed(e.read()))
+                return Answer(e.code, _parsed(e.read(), path))
 
     def run(self, job: str, **wanted: Any) -> str:
         """Starts a run by the API; returns its id."""
@@ -215,7 +217,8 @@ def unique(name: str) -> str:
     return f"{name}-{uuid.uuid4().hex[:8]}"
 
 
-def _parsed(body: bytes) -> Any:
+def _parsed(body: bytes, path: str) -> Any:
+    heard(body, f"an answer of {path}")
     try:
         return json.loads(body)
     except ValueError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ def imports(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def importers(package: str) -> set[str]:
@@ -73,9 +75,9 @@ LOGIN = "copy_core/connectors/sql/mssql/login.py"
     [
         ("azure.data", {STATE}),
         ("azure.storage", {JOBS}),
-        ("azure.identity", {STATE, JOBS, ENTRA, S3_LOGIN}),
+        ("azure.identity", {ENTRA}),
         ("azure.core", {STATE, JOBS, LOGIN, ENTRA, S3_LOGIN, "copy_core/azure_errors.py"}),
-        ("copy_core.azure_errors", {STATE, JOBS}),
+        ("copy_core.azure_errors", {STATE, JOBS, ENTRA}),
     ],
 )
 def test_azure_storage_is_imported_by_its_store_alone(package: str, stores: set[str]) -> None:
@@ -87,6 +89,44 @@ def test_azure_storage_is_imported_by_its_store_alone(package: str, stores: set[
 def test_pure_modules_import_no_sdk(module: str) -> None:
     found = {i.split(".")[0] for i in imports(ROOT / "copy_core" / f"{module}.py")}
     assert found.isdisjoint(SDKS)
+
+
+def test_settings_are_declared_in_one_place() -> None:
+    """By their names: who reads one has it from there."""
+    named = {
+        name(path)
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Constant) and re.fullmatch("COPYJOB_[A-Z_]*", str(node.value))
+    }
+    assert named == {"copy_core/service/settings.py"}
+
+
+ENVIRONMENT = {
+    "copy_core/service/settings.py": "ours, see there",
+    "copy_core/secrets.py": "what connections refer to",
+    "copy_core/state/registry.py": "likewise",
+    "copy_core/service/jobs_registry.py": "likewise",
+    "copy_core/cli/__init__.py": "handed to the settings, below the options",
+    "copy_core/cli/common.py": "NO_COLOR, of the terminal",
+    "copy_core/cli/notify.py": "NOTIFY_SOCKET, of systemd",
+    "copy_core/demo.py": "handed to processes",
+    "copy_core/connectors/entra.py": "AZURE_CLIENT_ID, declared with the settings",
+    "copy_core/connectors/delta/azure.py": "AZURE_STORAGE_*, of delta-rs",
+    "copy_core/connectors/sql/mssql/trust.py": "SSL_CERT_FILE, of OpenSSL",
+    "copy_core/__init__.py": "of the allocators",
+    "copy_core/allocator.py": "likewise",
+}
+
+
+def test_the_environment_is_read_by_few() -> None:
+    readers = {
+        name(path)
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")
+    }
+    assert readers <= ENVIRONMENT.keys()
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
@@ -102,7 +142,9 @@ def loaded_by(statement: str) -> set[str]:
     return set(output.split())
 
 
-def test_starting_the_functions_app_loads_no_data_library() -> None:
+def test_starting_the_functions_app_loads_no_data_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COPYJOB_JOBS", "https://shop.blob.core.windows.net/jobs")
+    monkeypatch.setenv("COPYJOB_STATE", "https://shop.table.core.windows.net")
     loaded = loaded_by("import function_app")
     sdks = {"azure.data.tables", "azure.storage.blob", "azure.identity"}
     assert loaded.isdisjoint({"pyarrow", "deltalake", "adbc_driver_sqlite", "fastapi"} | sdks)

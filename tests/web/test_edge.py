@@ -50,7 +50,7 @@ def test_a_missing_setting_is_the_services_fault(ask: Ask) -> None:
 
 
 def _open(environment: dict[str, str]) -> Service:
-    raise AssertionError(Settings.from_environment(environment))
+    raise AssertionError(Settings.from_environment("app", environment))
 
 
 @pytest.mark.parametrize(
