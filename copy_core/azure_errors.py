@@ -1,7 +1,8 @@
-"""What the errors of Azure's storage services mean, whichever of them answers."""
+"""What the errors of Azure's storage services and of Entra ID mean, whoever meets them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -9,6 +10,16 @@ from email.utils import parsedate_to_datetime
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 
 from copy_core.errors import ConfigError, CopyJobError, TerminalError, TransientError
+
+# Of each way to sign in, azure-identity says on a line why it failed, or that it is not set up.
+_WAY = re.compile(r"\t(\w+Credential: .*)")
+_NOT_SET_UP = re.compile(r"unavailable|not found on path|not installed|could not be found|requires")
+_SAID_WHY = re.compile(r"\berror:|No identity has been assigned", re.IGNORECASE)
+# The endpoint of managed identities is busy, or begins anew; or urllib3 reached nobody.
+_PASSES = re.compile(
+    r"Token request error: \(\w+\) (?:429|5\d\d)\b"
+    r"|Failed to (?:establish|resolve)|Unable to connect to proxy|timed out|Connection aborted"
+)
 
 
 def status_of(error: AzureError) -> int | None:
@@ -26,8 +37,10 @@ def classed(error: AzureError, service: str, role: str, code: str) -> CopyJobErr
         code: what the codes of the errors begin with.
     """
     status = status_of(error)
+    if isinstance(error, ClientAuthenticationError) and status is None:
+        return no_sign_in(error)
     said = str(error.message).partition("\n")[0]
-    if isinstance(error, ClientAuthenticationError) or status in (401, 403):
+    if status in (401, 403):
         return ConfigError(
             f"{service} refuses access: {said}",
             fix=f"Give the identity the role {role} on the account,"
@@ -42,6 +55,34 @@ def classed(error: AzureError, service: str, role: str, code: str) -> CopyJobErr
             retry_after=retry_after(error),
         )
     return TerminalError(f"{service} refuses a request: {said}", code=f"{code}-refused")
+
+
+def no_sign_in(error: ClientAuthenticationError, what: str = "there is no sign-in") -> CopyJobError:
+    """The error for who has no token, or a key that cannot sign: of all the ways to a token that
+    were tried, it tells those that are set up.
+
+    Args:
+        error: what azure-identity raised, or the SDK before it asked anybody.
+        what: what happened.
+    """
+    said = str(error.message)
+    ways = _WAY.findall(said)
+    failed = [way for way in ways if _SAID_WHY.search(way) or not _NOT_SET_UP.search(way)]
+    why = "; ".join(failed) or said.partition("\n")[0]
+    if ways and not failed:
+        why = "no way of signing in is set up"
+    if _PASSES.search(why):
+        return TransientError(
+            f"{what} now: {why}",
+            fix="If it goes on, check the network and the managed identity of the app",
+            code="unreachable",
+        )
+    return ConfigError(
+        f"{what}: {why}",
+        fix="Check the identity or key that the connection or AZURE_CLIENT_ID names, give the app"
+        " a managed identity, or sign in with `az login`",
+        code="login-failed",
+    )
 
 
 def retry_after(error: AzureError) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -17,6 +18,14 @@ STORAGE: Final = "https://storage.azure.com/.default"
 """What a token for storage is asked for, in every cloud of Azure, and for OneLake."""
 
 
+def own() -> TokenCredential:
+    """Who this process is: by the environment, the managed identity or the developer's own login.
+
+    State, jobs and every connection that names nobody share it, and its tokens.
+    """
+    return identity("default", None, None, None)
+
+
 @cache
 def identity(
     sign_in: SignIn, client_id: str | None, tenant_id: str | None, client_secret: str | None
@@ -26,20 +35,33 @@ def identity(
     Args:
         sign_in: how it signs in: `default` is by the environment, the managed identity or the
             developer's own login.
-        client_id: the application, or a user-assigned managed identity.
+        client_id: the application, or a user-assigned managed identity; by default the one that
+            AZURE_CLIENT_ID names, and without that the system-assigned one.
         tenant_id: the tenant of a service principal.
         client_secret: its secret.
+
+    Raises:
+        ConfigError: AZURE_TOKEN_CREDENTIALS names no way of signing in.
     """
     from azure import identity
 
-    if sign_in == "managed_identity":
-        return identity.ManagedIdentityCredential(client_id=client_id)
     if sign_in == "service_principal":
         # The options hold all three, or they would not be.
         return identity.ClientSecretCredential(
             tenant_id or "", client_id or "", client_secret or ""
         )
-    return identity.DefaultAzureCredential(managed_identity_client_id=client_id)
+    # Where it is given None, azure-identity looks for no AZURE_CLIENT_ID by itself.
+    client_id = client_id or os.environ.get("AZURE_CLIENT_ID") or None
+    if sign_in == "managed_identity":
+        return identity.ManagedIdentityCredential(client_id=client_id)
+    try:
+        return identity.DefaultAzureCredential(managed_identity_client_id=client_id)
+    except ValueError as e:
+        raise ConfigError(
+            f"nobody can sign in: {e}",
+            fix="Set AZURE_TOKEN_CREDENTIALS to prod, dev or a credential's name, or remove it",
+            code="login-failed",
+        ) from e
 
 
 def token(credential: TokenCredential, scope: str) -> str:
@@ -47,19 +69,16 @@ def token(credential: TokenCredential, scope: str) -> str:
 
     Raises:
         ConfigError: Entra ID gives none.
-        TransientError: Entra ID does not answer.
+        TransientError: Entra ID does not answer, or the endpoint of managed identities is busy.
     """
     from azure.core.exceptions import AzureError, ClientAuthenticationError
+
+    from copy_core.azure_errors import no_sign_in
 
     try:
         given = credential.get_token(scope).token
     except ClientAuthenticationError as e:
-        raise ConfigError(
-            f"Entra ID gives no token for {scope}: {str(e.message).partition(chr(10))[0]}",
-            fix="Check the identity that the connection names, give the app a managed identity, or"
-            " sign in with `az login`",
-            code="login-failed",
-        ) from e
+        raise no_sign_in(e, f"Entra ID gives no token for {scope}") from e
     except AzureError as e:
         raise TransientError(
             f"Entra ID does not answer: {str(e.message).partition(chr(10))[0]}",

@@ -16,6 +16,7 @@ from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsE
 from azure.storage.blob import BlobProperties, ContainerClient, ContentSettings, LinearRetry
 
 from copy_core.azure_errors import classed, status_of
+from copy_core.connectors import entra
 from copy_core.errors import ConfigError, ConflictError, CopyJobError
 from copy_core.service.jobs import JobDocument, JobStore, changed, document, stem
 
@@ -73,13 +74,9 @@ class BlobJobs(JobStore):
             account_url: `https://ACCOUNT.blob.core.windows.net`.
             container: the container's name.
             prefix: the folder within it.
-            credential: who asks; by default whom azure-identity finds (a managed identity on
-                Azure, the signed-in user on a laptop).
+            credential: who asks; by default `entra.own()`.
         """
-        if credential is None:
-            from azure.identity import DefaultAzureCredential
-
-            credential = DefaultAzureCredential()
+        credential = credential or entra.own()
         client = ContainerClient(account_url, container, credential=credential, **_client_options())
         return cls(client, prefix)
 

@@ -22,6 +22,7 @@ from azure.core.exceptions import (
 from azure.data.tables import TableClient, TableEntity, UpdateMode
 
 from copy_core.azure_errors import classed, status_of
+from copy_core.connectors import entra
 from copy_core.errors import ConfigError, ConflictError, CopyJobError
 from copy_core.model import JsonDict
 from copy_core.state.base import ABSENT, ANY, Row, StateStore
@@ -81,13 +82,9 @@ class AzureTablesStateStore(StateStore):
         Args:
             account_url: `https://ACCOUNT.table.core.windows.net`.
             table: the table's name.
-            credential: who asks; by default whom azure-identity finds (a managed identity on
-                Azure, the signed-in user on a laptop).
+            credential: who asks; by default `entra.own()`.
         """
-        if credential is None:
-            from azure.identity import DefaultAzureCredential
-
-            credential = DefaultAzureCredential()
+        credential = credential or entra.own()
         return cls(TableClient(account_url, table, credential=credential, **_CLIENT))
 
     @classmethod

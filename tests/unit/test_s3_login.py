@@ -19,12 +19,14 @@ from copy_core.connectors.file_options import S3Options
 from copy_core.connectors.files.stores.s3 import S3Store
 from copy_core.connectors.files.stores.s3_client import client
 from copy_core.errors import ConfigError
+from tests.planted import planted
 from tests.servers import LocalStack
 
 ROLE = "arn:aws:iam::123456789012:role/copier"
+TOKEN = planted("token-of-entra")
 _ANSWER = """<{action}Response><{action}Result><Credentials>
-<AccessKeyId>{key}</AccessKeyId><SecretAccessKey>secret</SecretAccessKey>
-<SessionToken>session</SessionToken><Expiration>{expires}</Expiration></Credentials>
+<AccessKeyId>{key}</AccessKeyId><SecretAccessKey>{secret}</SecretAccessKey>
+<SessionToken>{session}</SessionToken><Expiration>{expires}</Expiration></Credentials>
 <AssumedRoleUser><Arn>{role}/copyjob</Arn><AssumedRoleId>x:copyjob</AssumedRoleId></AssumedRoleUser>
 </{action}Result></{action}Response>"""
 
@@ -58,7 +60,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.asked.append(asked)
         expires = datetime.now(UTC) + timedelta(seconds=self.server.lives)
         action, key = asked["Action"], f"KEY{len(self.server.asked)}"
-        text = _ANSWER.format(action=action, key=key, expires=expires.isoformat(), role=ROLE)
+        text = _ANSWER.format(
+            action=action,
+            key=key,
+            secret=planted("secret-of-a-role"),
+            session=planted("session-of-a-role"),
+            expires=expires.isoformat(),
+            role=ROLE,
+        )
         self._answer(text, "text/xml")
 
     def do_GET(self) -> None:
@@ -66,7 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.asked.append(query)
         expires = int(datetime.now(UTC).timestamp()) + 3600
         text = json.dumps(
-            {"access_token": "token-of-entra", "expires_on": str(expires), "token_type": "Bearer"}
+            {"access_token": TOKEN, "expires_on": str(expires), "token_type": "Bearer"}
         )
         self._answer(text, "application/json")
 
@@ -179,7 +188,7 @@ def test_a_token_of_entra_assumes_a_role(
     token, assumed = authority.asked
     assert token["resource"] == audience
     assert assumed["Action"] == "AssumeRoleWithWebIdentity"
-    assert assumed["WebIdentityToken"] == "token-of-entra"
+    assert assumed["WebIdentityToken"] == TOKEN
     assert assumed["signed"] == ""
 
 

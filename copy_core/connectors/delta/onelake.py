@@ -19,6 +19,7 @@ from deltalake import PostCommitHookProperties
 from deltalake.fs import DeltaStorageHandler
 
 from copy_core.connectors import entra, onelake
+from copy_core.connectors.delta.azure import SCHEMES, AzureLake
 from copy_core.connectors.delta.storage import Lake
 from copy_core.connectors.delta_options import DeltaOptions, FabricLakehouseOptions
 from copy_core.errors import ConfigError
@@ -128,4 +129,5 @@ def lake_of(options: DeltaOptions | FabricLakehouseOptions) -> Lake:
     """The tables of a connection, secrets resolved."""
     if isinstance(options, FabricLakehouseOptions):
         return OneLake(options)
-    return Lake(options.root, options.storage)
+    where = AzureLake if options.root.startswith(SCHEMES) else Lake
+    return where(options.root, options.storage)

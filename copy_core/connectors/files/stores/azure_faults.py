@@ -12,7 +12,7 @@ from typing import Final
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 
-from copy_core.azure_errors import classed, status_of
+from copy_core.azure_errors import classed, no_sign_in, status_of
 from copy_core.errors import ConfigError, CopyJobError, TerminalError, TransientError
 
 SERVICE: Final = "Azure Blob Storage"
@@ -119,11 +119,7 @@ def _of_access(error: AzureError, code: str, status: int | None) -> CopyJobError
             code="bad-name",
         )
     if isinstance(error, ClientAuthenticationError) and status is None:
-        return ConfigError(
-            f"there is no sign-in: {said}",
-            fix="Check the identity or the key that the connection names, or sign in by `az login`",
-            code="login-failed",
-        )
+        return no_sign_in(error)
     if status == 401 or code in _UNKNOWN:
         return ConfigError(
             f"{SERVICE} refuses the sign-in: {said}",

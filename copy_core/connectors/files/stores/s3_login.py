@@ -78,4 +78,4 @@ def entra_token(audience: str) -> str:
     """
     from copy_core.connectors import entra
 
-    return entra.token(entra.identity("default", None, None, None), f"{audience}/.default")
+    return entra.token(entra.own(), f"{audience}/.default")
