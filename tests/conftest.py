@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import servers
+from tests import leaks, servers, stored
 
 # Loaded machines are slow at times, so no deadlines. CI tries the same examples each time: a red
 # build is then about the change, and new examples are found at the desk.
@@ -35,7 +35,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Open the session of servers in the controller; its workers join it."""
+    """Open the session of servers in the controller; its workers join it. Look out for leaks."""
+    config.pluginmanager.register(leaks, "leaks")
     if hasattr(config, "workerinput"):
         servers.die_with_parent()  # or it would first finish the test that it is at
         config.stash[_root] = Path(config.workerinput["servers"])
@@ -43,6 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[_root] = Path(tempfile.mkdtemp(prefix="copyjob-tests-"))
         config.stash[_session] = ExitStack()
         config.stash[_session].enter_context(servers.session(config.stash[_root]))
+        leaks.also(config, lambda: stored.leaked(config.stash[_root]))
 
 
 @pytest.hookimpl(optionalhook=True)

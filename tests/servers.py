@@ -24,6 +24,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.planted import planted, planted_key
+
 HERE = Path(__file__).resolve().parents[1]
 AZURITE = HERE / ".tools/azurite/node_modules/.bin/azurite"
 LOCALSTACK = HERE / ".tools/localstack/bin/python"
@@ -43,10 +45,10 @@ class Azurite:
     table_port: int
 
     account = "devstoreaccount1"
-    # Published by Microsoft for the emulators: no secret.
-    key = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-    # delta-rs finds the port in the environment variable BLOB_URL_VARIABLE; the fixture sets it.
-    # Naming account, key and endpoint instead breaks at a table's third commit.
+    key = planted_key(64)
+    # delta-rs signs with the account's other key, and finds the port in the environment variable
+    # BLOB_URL_VARIABLE; the fixture sets it. Naming account, key and endpoint instead breaks at a
+    # table's third commit.
     storage_options = {"use_emulator": "true"}
     BLOB_URL_VARIABLE = "AZURITE_BLOB_STORAGE_URL"
 
@@ -82,8 +84,7 @@ class LocalStack:
     port: int
 
     access_key = "test"
-    # No word of messages: those that hold a secret have it blanked out.
-    secret_key = "localstack-takes-any"
+    secret_key = planted("secret-of-aws")
     region = "us-east-1"
 
     @property
@@ -141,7 +142,8 @@ def _ports(root: Path, name: str, program: Path) -> list[int]:
 
 def _start_keeper(root: Path, name: str) -> list[int]:
     keeper = subprocess.Popen(
-        [sys.executable, "-P", __file__, name, str(root)],
+        [sys.executable, "-m", "tests.servers", name, str(root)],
+        cwd=HERE,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         start_new_session=True,  # Ctrl-C is for the tests, which may still need the server
@@ -210,6 +212,11 @@ def _azurite_command(folder: Path, ports: list[int]) -> list[str]:
     return command
 
 
+# By Microsoft, for the emulators: no secret. delta-rs knows this one alone.
+_PUBLISHED = (
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+)
+
 # LocalStack 4.9 listens on all interfaces, whatever GATEWAY_LISTEN says; here it is told otherwise.
 _LOOPBACK_ONLY = """
 from functools import partial
@@ -236,7 +243,13 @@ def _localstack_environment(folder: Path, ports: list[int]) -> dict[str, str]:
 
 
 _SERVERS = {
-    "azurite": _Server(3, _azurite_command, lambda _folder, _ports: {}),
+    "azurite": _Server(
+        3,
+        _azurite_command,
+        lambda _folder, _ports: {
+            "AZURITE_ACCOUNTS": f"{Azurite.account}:{_PUBLISHED}:{Azurite.key}"
+        },
+    ),
     "localstack": _Server(
         1,
         lambda _folder, _ports: [str(LOCALSTACK), "-c", _LOOPBACK_ONLY],

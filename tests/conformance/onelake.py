@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -45,10 +45,11 @@ from tests.conformance.onelake_answers import (
     refused,
     starting,
 )
+from tests.planted import planted
 from tests.servers import Azurite
 from tests.store_proxy import Answer, Exchange, Rule, proxy
 
-_HEADER = "only for the managed identity"
+_HEADER = planted("header-of-the-identity")
 _STORAGE = "https://storage.azure.com"
 
 
@@ -108,14 +109,14 @@ class OneLake:
 def onelake(azurite: Azurite) -> Iterator[OneLake]:
     """The stand-in, where the libraries of this process look for the real ones."""
     command = [sys.executable, "-m", __name__, str(azurite.blob_port)]
-    with (
-        subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as process,
-        pytest.MonkeyPatch.context() as patch,
-    ):
+    with ExitStack() as stack:
+        process = stack.enter_context(
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        )
         lake = OneLake(process, azurite)
-        others, here = requests.Session.get_adapter, _ThisWay(lake.origin)
+        others = requests.Session.get_adapter
+        here = stack.enter_context(closing(_ThisWay(lake.origin)))
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
 
         def get_adapter(session: requests.Session, url: str) -> BaseAdapter:
             return here if url.startswith(address.BLOBS) else others(session, url)
@@ -227,7 +228,7 @@ class _StandIn:
             return json_answer(401, {"statusCode": 401, "message": "The header is not right."})
         if parse_qs(urlsplit(path).query)["resource"] != [_STORAGE]:
             return json_answer(400, {"statusCode": 400, "message": "That is not storage."})
-        self.tokens.append(f"token-{len(self.tokens)}-of-onelake")
+        self.tokens.append(planted(f"token-{len(self.tokens)}-of-onelake"))
         given = {
             "access_token": self.tokens[-1],
             "expires_on": str(int(time.time()) + self.seconds),

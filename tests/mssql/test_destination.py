@@ -18,6 +18,7 @@ from tests.conformance.destination_kit import aim, batches
 from tests.conformance.samples import table
 from tests.mssql.server import Databases
 from tests.mssql.target import Place
+from tests.planted import planted
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_a_name_where_no_table_can_be_is_refused(place: Place, name: str, code: 
 def test_a_login_that_may_not_write_is_refused_before_anything_is_read(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    login, password = f"copyjob_{secrets.token_hex(4)}", f"Aa1!{secrets.token_hex(12)}"
+    login, password = f"copyjob_{secrets.token_hex(4)}", f"Aa1!{planted(secrets.token_hex(6))}"
     monkeypatch.setenv("COPYJOB_TEST_MSSQL_POOR", password)
     place.run(
         "CREATE TABLE t (id bigint, name nvarchar(50), at bigint)",

@@ -18,11 +18,12 @@ from copy_core.connectors.options import MssqlOptions
 from copy_core.connectors.sql.mssql import pool
 from tests.mssql.desk import Desk
 from tests.mssql.server import Database, Databases
+from tests.planted import planted
 
 # A slow machine is no broken promise.
 pytestmark = pytest.mark.timeout(900)
 
-SECRET = "Wr0ng-and-never-shown"
+SECRET = planted("Wr0ng-and-never-shown")
 SECRET_VARIABLE = "COPYJOB_TEST_MSSQL_OTHER"
 
 

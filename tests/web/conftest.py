@@ -24,8 +24,12 @@ from copy_core.service.settings import Settings
 from copy_core.state.sqlite import SqliteStateStore
 from copy_core.web.app import create_app
 from copy_core.web.security import TokenGuard
+from tests import leaks
+from tests.planted import planted
 
-TOKEN = "a-token-that-is-long-enough"
+leaks.hear_answers()
+
+TOKEN = planted("a-token")
 CREDENTIALS = {"Authorization": f"Bearer {TOKEN}"}
 CONNECTIONS = """\
 connections:
@@ -88,7 +92,7 @@ class Desk:
 
 @pytest.fixture
 def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    monkeypatch.setenv("COPYJOB_TEST_KEY", "s3cret-of-the-lake")
+    monkeypatch.setenv("COPYJOB_TEST_KEY", planted("key-of-the-lake"))
     _fill(tmp_path)
     settings = Settings(jobs=str(tmp_path / "jobs"), state=str(tmp_path / "state.db"))
     catalog = open_catalog(settings)

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import httpx2
 
-from tests import servers
+from tests import leaks, servers
 
 
 class Served:
@@ -41,7 +41,10 @@ class Served:
         self.address, token = (line.split()[-1] for line in self.said)
         given = environment.get("COPYJOB_TOKEN", token)
         self.client = httpx2.Client(
-            base_url=self.address, headers={"Authorization": f"Bearer {given}"}, timeout=30
+            base_url=self.address,
+            headers={"Authorization": f"Bearer {given}"},
+            timeout=30,
+            event_hooks={"response": [_heard]},
         )
 
     def start(self, job: str, **more: Any) -> str:
@@ -86,3 +89,8 @@ class Served:
         assert self.process.stdout is not None
         for each in (self.client, self.process.stdout, self._errors):
             each.close()
+
+
+def _heard(answer: httpx2.Response) -> None:
+    answer.read()
+    leaks.heard(answer.content, f"an answer of {answer.url.path}")
