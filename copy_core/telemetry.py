@@ -1,7 +1,7 @@
 """What a copy tells of itself through OpenTelemetry: metrics, and a span a step.
 
 This speaks to OpenTelemetry's API alone. Without its SDK in the process that does nothing; with
-one, whoever set it up decides where the data goes (docs/operating.md). Metrics carry the job and
+one, whoever set it up decides where the data goes (docs/monitoring.md). Metrics carry the job and
 the table but never the run: each run would be a time series of its own. They count work, so what
 was done twice counts twice; what was copied, each row once, stands in the records of runs.
 """
@@ -22,6 +22,7 @@ from copy_core import __version__
 from copy_core.logs import Field, attributes, error_attributes, log, within
 
 if TYPE_CHECKING:
+    from copy_core.errors import CopyJobError
     from copy_core.model import JsonDict, Outcome, Published, RunSummary, TableResult
     from copy_core.state.tables import Part
     from copy_core.watermark import Watermark
@@ -43,6 +44,9 @@ _WRITTEN = {
 }
 _RETRIES = _meter.create_counter("copyjob.step.retries", "{retry}", "Steps that were tried again")
 _FAILURES = _meter.create_counter("copyjob.table.failures", "{failure}", "Tables that failed")
+_NOT_STARTED = _meter.create_counter(
+    "copyjob.job.failures", "{failure}", "Times that nothing of a job could be started"
+)
 _RUNS = _meter.create_counter("copyjob.runs", "{run}", "Runs that ended")
 _DURATION = _meter.create_histogram(
     "copyjob.run.duration",
@@ -57,6 +61,18 @@ _LAG = _meter.create_histogram(
     "s",
     "How far a table was behind the clock when a run was done with it",
     explicit_bucket_boundaries_advisory=[1, 60, 300, 900, 3600, 4 * 3600, 86400, 7 * 86400],
+)
+_LATENESS = _meter.create_histogram(
+    "copyjob.job.lateness",
+    "s",
+    "How long ago the oldest moment of a schedule fell due that no run has answered",
+    explicit_bucket_boundaries_advisory=[60, 300, 900, 3600, 4 * 3600, 86400, 7 * 86400],
+)
+_TICK = _meter.create_histogram(
+    "copyjob.tick.duration",
+    "s",
+    "How long it took to look at all jobs, each minute",
+    explicit_bucket_boundaries_advisory=[0.1, 0.5, 1, 5, 15, 60],
 )
 
 _EPOCH_S = date(1970, 1, 1).toordinal() * 86400
@@ -120,7 +136,8 @@ def up_to_date(job: str, table: str, watermark: Watermark | None) -> None:
     """A table is as new as it gets in this run: tells how far behind the clock that is."""
     seconds = lag(watermark, time.time())
     if seconds is not None:
-        _LAG.record(seconds, _about(job, table))
+        # A histogram takes nothing below zero, and a table without a value looks as if it failed.
+        _LAG.record(max(0.0, seconds), _about(job, table))
 
 
 def lag(watermark: Watermark | None, now: float) -> float | None:
@@ -179,10 +196,11 @@ def finished(summary: RunSummary) -> None:
     start, end = map(datetime.fromisoformat, (summary.started_at, summary.ended_at))
     seconds = (end - start).total_seconds()
     about = {"copyjob.job": summary.job, "copyjob.status": summary.status}
-    _RUNS.add(1, {**about, "copyjob.trigger": summary.trigger})
-    _DURATION.record(seconds, about)
     failed = summary.status == "failed"
     error = summary.error or ({"code": "tables-failed", "where": {}} if failed else None)
+    why = {"error.type": error["code"]} if failed and error else {}
+    _RUNS.add(1, {**about, "copyjob.trigger": summary.trigger, **why})
+    _DURATION.record(seconds, about)
     _tell(
         logging.ERROR if failed else logging.INFO,
         f"run ended: {summary.status} after {seconds:.1f} s",
@@ -190,6 +208,21 @@ def finished(summary: RunSummary) -> None:
         status=summary.status,
         seconds=seconds,
     )
+
+
+def late(job: str, seconds: float) -> None:
+    """A job is late by so much."""
+    _LATENESS.record(seconds, {"copyjob.job": job})
+
+
+def not_started(job: str, error: CopyJobError) -> None:
+    """Nothing of a job could be started."""
+    _NOT_STARTED.add(1, {"copyjob.job": job, "error.type": error.code})
+
+
+def ticked(seconds: float) -> None:
+    """All jobs were looked at, whatever came of it."""
+    _TICK.record(seconds, {})
 
 
 @contextmanager

@@ -164,6 +164,11 @@ async def resume(service: Service, run_id: str) -> RunRequest:
     return rest
 
 
+def resumed_as(run_id: str) -> str:
+    """The id of the run that goes on with another one."""
+    return _named_by("resume", run_id)
+
+
 def _admit(service: Service, request: RunRequest) -> bool:
     """Checks and remembers a request; False when its run was started before."""
     store, earlier = service.store, history.asked(service.store, request.run_id)
@@ -224,7 +229,7 @@ def _pending(store: StateStore, run_id: str, progress: JsonDict | None) -> RunVi
 
 def _rest(service: Service, run: RunView) -> RunRequest | None:
     """A run of the tables that another did not finish; None when it finished all."""
-    store, run_id = service.store, _named_by("resume", run.run_id)
+    store, run_id = service.store, resumed_as(run.run_id)
     if history.run(store, run_id) is not None:
         raise ConflictError(
             f"run {run_id} went on with it", fix="Resume that one", code="run-resumed", run=run_id

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
+from copy_core import telemetry
 from copy_core.errors import CopyJobError
 from copy_core.failures import classify
 from copy_core.logs import log, within
 from copy_core.model import RunRequest
-from copy_core.service import waiting
+from copy_core.service import lateness, waiting
 from copy_core.service.schedule import due
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ _CLOCKS_DIFFER = timedelta(hours=1)
 async def tick(service: Service, now: datetime) -> list[RunRequest]:
     """Starts what has come due since the last tick, and what waited for a job that is free now.
 
+    It also tells which jobs are late, and with its own duration that somebody looks after them.
+
     A job that is seen for the first time, or whose schedules were changed, is looked at from one
     tick before now on: what it missed before is not made up for.
 
@@ -48,6 +52,7 @@ async def tick(service: Service, now: datetime) -> list[RunRequest]:
         CopyJobError: the jobs cannot be listed. What concerns one job alone is logged, and made up
             for by the next tick.
     """
+    began = time.perf_counter()
     jobs = await asyncio.to_thread(lambda: list(service.catalog.loaded()))
     gate = asyncio.Semaphore(_SIDE_BY_SIDE)
 
@@ -66,12 +71,15 @@ async def tick(service: Service, now: datetime) -> list[RunRequest]:
             report(name, loaded)
         elif loaded.job.schedules or loaded.job.watch:
             looks.append(one(name, loaded.job))
-    return [started for started in await asyncio.gather(*looks) if started]
+    started = [each for each in await asyncio.gather(*looks) if each]
+    telemetry.ticked(time.perf_counter() - began)
+    return started
 
 
 def report(job: str, error: Exception) -> None:
-    """Logs why nothing could be started of a job."""
+    """Logs and counts why nothing could be started of a job."""
     known = isinstance(error, CopyJobError)
+    telemetry.not_started(job, classify(error))
     log.log(
         logging.WARNING if known else logging.ERROR,
         "nothing of job %s can be started: %s",
@@ -91,14 +99,17 @@ class _Due(NamedTuple):
 async def _job(service: Service, name: str, job: Job, now: datetime) -> RunRequest | None:
     store = service.store
     agenda = await asyncio.to_thread(waiting.load, store, name)
-    if job.schedules and _next(name, job.schedules, agenda, now) != agenda:
-        holder = await waiting.busy(service, name, agenda, now)
-        agenda = await asyncio.to_thread(
-            waiting.change,
-            store,
-            name,
-            lambda found: _next(name, job.schedules, found, now, holder),
-        )
+    if job.schedules:
+        if agenda.schedules == _digest(job.schedules):
+            await asyncio.to_thread(lateness.tell, store, name, job.schedules, agenda, now)
+        if _next(name, job.schedules, agenda, now) != agenda:
+            holder = await waiting.busy(service, name, agenda, now)
+            agenda = await asyncio.to_thread(
+                waiting.change,
+                store,
+                name,
+                lambda found: _next(name, job.schedules, found, now, holder),
+            )
     return None if agenda.idle else await waiting.settle(service, name, now)
 
 
@@ -106,16 +117,18 @@ def _next(
     job: str, schedules: Sequence[Schedule], agenda: waiting.Agenda, now: datetime, holder: str = ""
 ) -> waiting.Agenda:
     """The agenda after a tick; the same while there is nothing new to remember."""
-    told = "\n".join(schedule.model_dump_json() for schedule in schedules)
-    digest = sha256(told.encode()).hexdigest()[:16]
+    digest = _digest(schedules)
     after = agenda.last or now - PERIOD
-    if after > now + _CLOCKS_DIFFER:
+    ahead, anew = after > now + _CLOCKS_DIFFER, agenda.schedules != digest
+    if ahead:
         log.warning("the clock was ahead, at %s: the schedules of %s go on from now", after, job)
         after = now - PERIOD
-    if agenda.schedules != digest:
+    if anew:
         after = max(after, now - PERIOD)
+    if ahead or anew or agenda.owed is None:
+        agenda = agenda.model_copy(update={"owed": lateness.first_due(schedules, after)})
     found = _due(job, schedules, after, now)
-    if found is None and agenda.schedules == digest:
+    if found is None and not anew:
         return agenda
     agenda = agenda.model_copy(update={"last": max(after, now), "schedules": digest})
     if found is None:
@@ -123,6 +136,11 @@ def _next(
     if holder and not found.patient:
         return agenda.with_skipped(found.request, holder, now)
     return agenda.with_waiting(found.request, patient=found.patient)
+
+
+def _digest(schedules: Sequence[Schedule]) -> str:
+    told = "\n".join(schedule.model_dump_json() for schedule in schedules)
+    return sha256(told.encode()).hexdigest()[:16]
 
 
 def _due(job: str, schedules: Sequence[Schedule], after: datetime, now: datetime) -> _Due | None:

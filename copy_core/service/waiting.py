@@ -52,7 +52,9 @@ class Agenda(Record):
 
     Attributes:
         last: up to when its schedules were acted upon; None when they never were.
-        schedules: a digest of the schedules that `last` holds for.
+        schedules: a digest of the schedules that `last` and `owed` hold for.
+        owed: the oldest moment of the schedules, past or to come, that no run has answered yet; see
+            `copy_core.service.lateness`. None when there is none, or nobody has looked.
         waiting: the run that waits.
         started: the run that was started last, until it is seen to begin.
         started_at: when the launcher was asked for it.
@@ -61,6 +63,7 @@ class Agenda(Record):
 
     last: datetime | None = None
     schedules: str = ""
+    owed: datetime | None = None
     waiting: Candidate | None = None
     started: Candidate | None = None
     started_at: datetime | None = None

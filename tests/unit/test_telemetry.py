@@ -13,12 +13,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry import metrics, trace
-from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider
-from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
 from copy_core import telemetry
@@ -34,54 +28,16 @@ from copy_core.secrets import remember
 from copy_core.state.sqlite import SqliteStateStore
 from copy_core.state.tables import Part
 from copy_core.watermark import Watermark
+from tests.unit.collected import Collected, collector
 
 ROOT = Path(__file__).parents[2]
 SECRET = "wQ1 planted in an error"
 
 
-class Collected:
-    """What was collected since the last look; names and attributes as exported."""
-
-    def __init__(self) -> None:
-        # OpenTelemetry takes one provider for the life of a process.
-        delta = AggregationTemporality.DELTA
-        self._reader = InMemoryMetricReader({Counter: delta, Histogram: delta})
-        self._spans = InMemorySpanExporter()
-        metrics.set_meter_provider(MeterProvider([self._reader], shutdown_on_exit=False))
-        traces = TracerProvider(shutdown_on_exit=False)
-        traces.add_span_processor(SimpleSpanProcessor(self._spans))
-        trace.set_tracer_provider(traces)
-
-    def forget(self) -> None:
-        self._spans.clear()
-        self._reader.get_metrics_data()
-
-    def spans(self) -> list[ReadableSpan]:
-        return list(self._spans.get_finished_spans())
-
-    def metrics(self) -> dict[str, list[tuple[dict[str, Any], float]]]:
-        """By name: attributes and value, which for a histogram is its sum."""
-        found: dict[str, list[tuple[dict[str, Any], float]]] = {}
-        data = self._reader.get_metrics_data()
-        for resource in data.resource_metrics if data else ():
-            for scope in resource.scope_metrics:
-                for metric in scope.metrics:
-                    found[metric.name] = [
-                        (dict(point.attributes or {}), getattr(point, "sum", None) or point.value)  # type: ignore[union-attr] # a number's
-                        for point in metric.data.data_points
-                    ]
-        return found
-
-
-@pytest.fixture(scope="session")
-def collector() -> Collected:
-    return Collected()
-
-
 @pytest.fixture
-def collected(collector: Collected) -> Collected:
-    collector.forget()
-    return collector
+def collected() -> Collected:
+    collector().forget()
+    return collector()
 
 
 class Desk:
@@ -159,6 +115,16 @@ def test_a_table_with_nothing_new_shows_how_far_behind_it_is(
     ((_, seconds),) = found["copyjob.table.lag"]
     assert round(seconds / 3600, 1) == 2.0
     assert "copyjob.rows.written" not in found
+
+
+def test_a_table_that_is_ahead_of_the_clock_is_not_behind(
+    desk: Desk, collected: Collected, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.source.put("a", times(hours_ago(-2)))  # as a column in local time may be
+    desk.run("a")
+    ((_, seconds),) = collected.metrics()["copyjob.table.lag"]
+    assert seconds == 0
+    assert "non-negative" not in caplog.text
 
 
 def test_a_table_that_fails_is_counted_by_its_error(desk: Desk, collected: Collected) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -29,8 +30,10 @@ QUEUED = "[{cron: 0 * * * *, overlap: queue}]"
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def place(tmp_path: Path) -> Iterator[Place]:
+    place = Place(tmp_path)
+    yield place
+    place.store.close()
 
 
 def tick(service: Service, now: datetime) -> list[RunRequest]:
@@ -183,6 +186,7 @@ def test_wherever_a_tick_is_killed_the_next_ones_do_its_work_once(
         assert (len(due), len(skipped)) == ((0, 1) if held == "skip" else (1, 0))
         names = [run.run_id for run in due] + [run.run_id for run in skipped]
         assert names[0].startswith("20261122T120000-")
+        place.store.close()
         if survived:
             assert last_call > 5
             return
