@@ -20,17 +20,18 @@ import click
 import uvicorn
 
 from copy_core import logs
+from copy_core.cli import notify
 from copy_core.cli.common import DONE
 from copy_core.cli.progress import STOPPING
 from copy_core.cli.signals import stopped_by_signals
-from copy_core.errors import ConfigError
+from copy_core.errors import ConfigError, CopyJobError
 from copy_core.failures import classify
 from copy_core.logs import log
 from copy_core.runners.launcher import LocalLauncher
 from copy_core.service import interrupted, retention, ticker
 from copy_core.service.catalog import open_catalog
 from copy_core.service.service import Service
-from copy_core.service.settings import Settings
+from copy_core.service.settings import TOKEN, Settings
 from copy_core.state.registry import open_state
 from copy_core.web.app import create_app
 from copy_core.web.security import TokenGuard
@@ -42,31 +43,41 @@ _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _MINUTE = timedelta(minutes=1)
 _ANSWERS_S = 10
 _GRACE_S = 2.0
+# What a service remembers of itself is here; see `retention`.
+_SERVICE = "service/"
 
 
 def serve(settings: Settings, host: str, port: int) -> int:
     """Serves until a signal comes; returns the exit code.
 
     Args:
-        settings: where jobs, connections and state are.
+        settings: where jobs, connections and state are, and the token.
         host: the address to listen on.
         port: the port; 0 for any that is free.
 
     Raises:
         ConfigError: it cannot begin: a setting, the job folder, the token or the port.
+        TransientError: the jobs or the state cannot be reached.
     """
     logs.setup(verbose=log.isEnabledFor(logging.DEBUG))
-    given = os.environ.get("COPYJOB_TOKEN")
-    token = given or secrets.token_urlsafe(32)
+    if notify.supervised() and not settings.token:
+        raise ConfigError(
+            f"{TOKEN.name} is not set, and a service has nobody to show a fresh token to",
+            fix=f"Set {TOKEN.name} to {TOKEN.values}",
+            code="setting-missing",
+        )
+    token = settings.token or secrets.token_urlsafe(32)
     guard = TokenGuard(token, hosts={*_LOOPBACK, host} if _is_loopback(host) else None)
     with ExitStack() as held:
         catalog = held.enter_context(closing(open_catalog(settings)))
-        catalog.names()  # or only who asks first would be told that there is no such folder
+        # Both are asked now, or only who asks first would be told that they are not there.
+        catalog.names()
         store = held.enter_context(open_state(settings.state))
+        store.list(_SERVICE, limit=1)
         listening = held.enter_context(_listen(host, port))
         launcher = LocalLauncher(catalog.load, store)
         service = Service(settings, catalog, store, launcher)
-        _announce(host, listening.getsockname()[1], None if given else token)
+        _announce(host, listening.getsockname()[1], None if settings.token else token)
         asyncio.run(_serve(service, launcher, guard, listening))
     _leave_hanging()
     return DONE
@@ -114,7 +125,15 @@ def _leave_hanging() -> None:
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals alone."""
+    """A server that leaves signals alone, and tells when it begins and ends to answer."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        notify.tell("READY=1")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        notify.tell("STOPPING=1")
+        await super().shutdown(sockets)
 
     def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override] # theirs is a generator
         return nullcontext()
@@ -123,18 +142,22 @@ class _Server(uvicorn.Server):
 async def _each_minute(service: Service) -> None:
     """Takes up what was interrupted, starts what is due and removes what is old.
 
-    No failure ends it.
+    No failure ends it. After one it looks again for what was interrupted: while the state was out
+    of reach, runs of this process may have ended without a word.
     """
     left: list[str] | None = None
     async for now in _minutes():
-        with _survived("what was interrupted could not be taken up"):
+        failed: list[CopyJobError] = []
+        with _survived("what was interrupted could not be taken up", failed):
             if left is None:
                 left = await asyncio.to_thread(interrupted.left_open, service)
             left = await interrupted.take_up(service, left)
-        with _survived("what is due could not be started"):
+        with _survived("what is due could not be started", failed):
             await ticker.tick(service, now)
-        with _survived("old records could not be removed"):
+        with _survived("old records could not be removed", failed):
             await retention.daily(service, now)
+        if failed:
+            left = None
 
 
 async def _minutes() -> AsyncIterator[datetime]:
@@ -151,11 +174,13 @@ async def _minutes() -> AsyncIterator[datetime]:
 
 
 @contextmanager
-def _survived(what: str) -> Iterator[None]:
+def _survived(what: str, failed: list[CopyJobError]) -> Iterator[None]:
     try:
         yield
     except Exception as e:  # noqa: BLE001 - it is told, and tried again in a while
-        log.error("%s: %s", what, classify(e), exc_info=e)
+        error = classify(e)
+        failed.append(error)
+        log.error("%s: %s", what, error, exc_info=None if error is e else e)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -191,4 +216,4 @@ def _announce(host: str, port: int, token: str | None) -> None:
         )
     name = f"[{host}]" if ":" in host and not host.startswith("[") else host
     click.echo(f"copyjob is at http://{name}:{port}")
-    click.echo(f"token: {token}" if token else "token: the one in COPYJOB_TOKEN")
+    click.echo(f"token: {token or f'the one in {TOKEN.name}'}")

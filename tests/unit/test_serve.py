@@ -27,6 +27,7 @@ from copy_core.service.service import Service
 from copy_core.service.settings import Settings
 from copy_core.state import history
 from copy_core.state.sqlite import SqliteStateStore
+from tests.planted import planted
 from tests.web.served import Served
 
 JOB = """\
@@ -85,7 +86,7 @@ def test_a_server_prints_its_address_and_a_fresh_token_once(jobs: Path) -> None:
 
 
 def test_a_token_that_was_chosen_is_not_printed(jobs: Path) -> None:
-    token = "the-operator-has-chosen-it"
+    token = planted("the-operator-has-chosen-it")
     with Served(jobs, COPYJOB_TOKEN=token) as server:
         assert token not in "".join(server.said)
         assert server.client.get("/api/runs").status_code == 200
@@ -151,7 +152,7 @@ def taken() -> Iterator[int]:
         (["--host", "no.such.host.invalid"], {}, "cannot be listened on"),
         (["--jobs", "missing"], {}, "there is no such folder"),
         (["--jobs", "ftp://jobs"], {"COPYJOB_STATE": "s.db"}, "address is not understood"),
-        (["--jobs", "https://a.blob.core.windows.net/jobs"], {}, "COPYJOB_STATE is missing"),
+        (["--jobs", "https://a.blob.core.windows.net/jobs"], {}, "(--state) is missing"),
         (["--state", "ftp://state"], {}, "address is not understood"),
         ([], {"COPYJOB_TOKEN": "short"}, "token is shorter"),
         ([], {"COPYJOB_KEEP_DAYS": "x"}, "COPYJOB_KEEP_DAYS"),

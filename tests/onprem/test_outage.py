@@ -1,0 +1,131 @@
+"""The cloud is out of reach for a while: the server lives on, and goes on by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+
+from copy_core.cli import serving
+from copy_core.model import RunRequest
+from copy_core.runners.launcher import LocalLauncher
+from copy_core.service.catalog import open_catalog
+from copy_core.service.service import Service
+from copy_core.service.settings import Settings
+from copy_core.state import history
+from copy_core.state.sqlite import SqliteStateStore
+from tests.onprem.storage import OwnStorage
+from tests.web.served import Served
+
+ROWS = 30_000
+JOB = """\
+name: shop
+source: here
+destination: there
+tables: [{source: orders}]
+connections:
+  here: {type: sqlite, path: shop.db}
+  there: {type: delta, root: lake}
+"""
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Path:
+    """A folder with a job that takes a few seconds, since its rows are far apart."""
+    folder = tmp_path / "jobs"
+    folder.mkdir()
+    (folder / "shop.yaml").write_text(JOB, "utf-8")
+    numbers = "WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n)"
+    with closing(sqlite3.connect(folder / "shop.db")) as db:
+        few = f"{numbers} SELECT id FROM n WHERE id % 100 = 0 LIMIT {ROWS}"
+        db.execute(f"CREATE VIEW orders AS {few}")
+    return folder
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Iterator[OwnStorage]:
+    with OwnStorage(tmp_path / "storage") as own:
+        yield own
+
+
+def test_a_run_outlives_that_its_state_is_away_for_a_moment(
+    jobs: Path, storage: OwnStorage
+) -> None:
+    state = ("--state", "tables:${env:STORAGE}")
+    with Served(jobs, *state, STORAGE=storage.connection_string) as server:
+        run = server.start("shop")
+        server.until_copying(run, 0)
+        storage.stop()
+        answer = server.client.get("/api/runs")
+        assert (answer.status_code, answer.json()["code"]) == (503, "state-unreachable")
+        assert server.client.get("/api/health").status_code == 200
+        storage.start()
+        ended = server.until(run, "succeeded", "failed")
+        assert (ended["status"], ended["error"]) == ("succeeded", None)
+        assert server.stop() == 0
+    assert DeltaTable(jobs / "lake/orders").count() == ROWS
+
+
+BLINK = """\
+name: shop
+source: here
+destination: there
+tables: [{source: t, write: overwrite}]
+connections:
+  here: {type: memory, name: outage-here}
+  there: {type: memory, name: outage-there}
+"""
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    jobs = tmp_path / "jobs"
+    jobs.mkdir()
+    (jobs / "shop.yaml").write_text(BLINK, "utf-8")
+    settings = Settings(jobs=str(jobs), state="unused")
+    catalog = open_catalog(settings)
+    with SqliteStateStore(tmp_path / "state.db") as store:
+        launcher = LocalLauncher(catalog.load, store)
+        yield Service(settings, catalog, store, launcher)
+        launcher.stop()
+
+
+def test_what_broke_off_in_an_outage_is_taken_up_after_it(
+    service: Service,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(logging.getLogger("copyjob"), "propagate", True)
+    begin = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+    jobs, aside = tmp_path / "jobs", tmp_path / "aside"
+    run = RunRequest(run_id="20261122T120030-abcdef", job="shop", trigger="http", tables=None)
+
+    async def minutes() -> AsyncIterator[datetime]:
+        yield begin
+        # A run that could not write down its end any more: its record stays open, its job is free.
+        history.ask(service.store, run, begin)
+        history.begin(service.store, run, 1, begin)
+        shutil.move(jobs, aside)
+        yield begin + timedelta(minutes=1)
+        shutil.move(aside, jobs)
+        yield begin + timedelta(minutes=2)
+
+    monkeypatch.setattr(serving, "_minutes", minutes)
+    asyncio.run(serving._each_minute(service))
+    service.launcher.stop()  # type: ignore[attr-defined]  # it is a local one
+    runs = {each.trigger: each for each in history.runs(service.store, "shop").runs}
+    assert runs.keys() == {"http", "resume"}
+    assert runs["http"].status == "interrupted"
+    # What is foreseen is said in a sentence a minute, not in a page.
+    told = [each for each in caplog.records if "could not be" in each.message]
+    assert told
+    assert {each.exc_text for each in told} == {None}
