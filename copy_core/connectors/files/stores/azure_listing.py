@@ -18,6 +18,7 @@ from azure.storage.blob import BlobPrefix, BlobProperties, ContainerClient
 
 from copy_core.connectors.files.stores.azure_faults import ABSENT, code_of, faults
 from copy_core.connectors.files.stores.azure_properties import FOLDER
+from copy_core.errors import ConfigError
 
 Item = BlobProperties | str
 """A blob, or the name of a folder, which ends in a slash."""
@@ -33,14 +34,27 @@ def flat(client: ContainerClient, prefix: str, after: str, page: int) -> Iterato
         prefix: what names begin with.
         after: a name; only those that come after it are given.
         page: how many blobs a request asks for.
+
+    Raises:
+        ConfigError: the account has a hierarchy, which not everybody is told (`unordered`).
     """
     # Where the service knows `start_from` it saves the pages before; an old one ignores it.
     start: dict[str, Any] = (
         {"start_from": after} if after > prefix and not _BEYOND.search(after) else {}
     )
     found = client.list_blobs(prefix, include=["metadata"], results_per_page=page, **start)
+    last = ""
     for blob in by_bytes(items(found.by_page())):
-        if isinstance(blob, BlobProperties) and name_of(blob) > after and not is_folder(blob):
+        last, before = name_of(blob), last
+        if last < before:
+            raise ConfigError(
+                "the account does not list blobs in the order of their names, as one with a"
+                " hierarchical namespace does not",
+                fix="Set the connection's `type` to adls_gen2",
+                code="unordered",
+                file=last,
+            )
+        if isinstance(blob, BlobProperties) and last > after and not is_folder(blob):
             yield blob
 
 
