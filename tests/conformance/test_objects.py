@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +98,10 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path, options: MakeOptions, pair: tuple[str, str]) -> House:
-    return House(tmp_path, options(pair[0]), options(pair[1]))
+def house(tmp_path: Path, options: MakeOptions, pair: tuple[str, str]) -> Iterator[House]:
+    house = House(tmp_path, options(pair[0]), options(pair[1]))
+    yield house
+    house.state.close()
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids="-".join)

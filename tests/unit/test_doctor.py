@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -227,7 +228,7 @@ def _sqlite(request: pytest.FixtureRequest, folder: Path) -> Place:
     del request
 
     def left() -> list[str]:
-        with sqlite3.connect(folder / "shop.db") as db:
+        with closing(sqlite3.connect(folder / "shop.db")) as db:
             tables = [name for (name,) in db.execute("SELECT name FROM sqlite_schema")]
             tables.remove("_copyjob_ledger")
             return [*tables, *map(str, db.execute("SELECT * FROM _copyjob_ledger"))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -290,10 +291,11 @@ def test_no_pattern_takes_long() -> None:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def place(tmp_path: Path) -> Iterator[Place]:
     place = Place(tmp_path)
     place.job("shop", watch="[landing/orders/*.csv, 's3://bucket/orders/**']")
-    return place
+    yield place
+    place.store.close()
 
 
 def created(n: int = 0, path: str = "landing/orders/a.csv") -> Created:
@@ -465,6 +467,7 @@ def test_wherever_it_is_killed_an_event_that_comes_again_starts_one_run(tmp_path
         (request,) = place.engine.started
         place.engine.run(request)
         assert tick(place.service, 2) == []
+        place.store.close()
         if survived:
             assert last_call > 5
             return

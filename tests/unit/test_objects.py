@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,11 @@ class House:
         self.settings: dict[str, Any] = {}
         self.formats = ["binary", "binary"]
         self.retries = 1
+
+    def lose_state(self, name: str = "new") -> None:
+        """Goes on with an empty state."""
+        self.state.close()
+        self.state = SqliteStateStore(self.folder / f"{name}.db")
 
     def put(self, path: str, text: str = "x", below: Path | None = None) -> None:
         file = (below or self.source) / path
@@ -92,8 +99,10 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path)
+def house(tmp_path: Path) -> Iterator[House]:
+    house = House(tmp_path)
+    yield house
+    house.state.close()
 
 
 def counts(result: TableResult) -> tuple[Any, ...]:
@@ -121,7 +130,7 @@ def test_the_root_is_a_folder_too(house: House) -> None:
     assert set(house.found()) == {"all/a", "all/b/c"}
     house.settings = {"destination": "."}
     house.destination = house.folder / "other"
-    house.state = SqliteStateStore(house.folder / "other.db")
+    house.lose_state()
     assert counts(house.one(".")) == ("copied", 2, 2)
     assert set(house.found()) == {"a", "b/c"}
 
@@ -427,7 +436,7 @@ def test_a_lost_state_finds_the_watermark_in_the_ledger(house: House) -> None:
     house.settings = {"mode": "incremental"}
     house.put("in/a", "1")
     upper = house.one().upper_bound
-    house.state = SqliteStateStore(house.folder / "new.db")
+    house.lose_state()
     assert counts(house.one()) == ("unchanged", 0, 0)
     state, _ = tables.load(house.state, "job", "in")
     assert state.watermark is not None
@@ -533,16 +542,13 @@ def test_patterns_of_files_mean_nothing_where_rows_are_in_no_files(tmp_path: Pat
             "to": {"type": "memory"},
         },
     }
-    import sqlite3
-
-    with sqlite3.connect(tmp_path / "a.db") as db:
+    with closing(sqlite3.connect(tmp_path / "a.db")) as db:
         db.execute("CREATE TABLE t (a INTEGER)")
-    db.close()
     path = tmp_path / "job.json"
     path.write_text(json.dumps(job))
     loaded = jobfile.load(path)
-    context = Context(loaded.job, loaded.connections, SqliteStateStore(tmp_path / "state.db"))
-    (result,) = LocalRunner(context).run().tables
+    with SqliteStateStore(tmp_path / "state.db") as state:
+        (result,) = LocalRunner(Context(loaded.job, loaded.connections, state)).run().tables
     assert result.error is not None
     assert result.error["code"] == "setting-not-offered"
 
@@ -630,7 +636,7 @@ def test_a_store_that_goes_away_at_any_write_loses_nothing(
         mine = {f"in/{n}": str(n) for n in range(6)}
     ends = 0
     for after in range(200):
-        house.state = SqliteStateStore(house.folder / f"{after}.db")
+        house.lose_state(str(after))
         house.destination = house.folder / f"to{after}"
         for n in range(6):
             house.put(f"in/{n % 2}/{n}", str(n))

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from packaging.requirements import Requirement
 
 import copy_core
 
@@ -24,10 +26,77 @@ def project() -> dict[str, Any]:
     return table
 
 
-def test_azure_functions_installs_exactly_the_dependencies(project: dict[str, Any]) -> None:
-    lines = (HERE / "requirements.txt").read_text().splitlines()
+def pinned(path: Path) -> dict[str, dict[str, str]]:
+    """What a file of `make lock` installs: by name, its version and its hashes."""
+    text = re.sub(r"(?m)^ *#.*\n", "", path.read_text()).replace("\\\n", "")
+    lines = [line.split() for line in text.splitlines()]
+    found = {}
+    for requirement, *rest in lines:
+        name, _, version = requirement.partition("==")
+        marker = " ".join(rest).partition("--hash")[0]
+        hashes = [each for each in rest if each.startswith("--hash=")]
+        found[name] = {"version": version, "marker": marker, "hashes": " ".join(hashes)}
+    return found
+
+
+PINS = [HERE / "requirements.txt", *sorted(HERE.glob(".github/requirements/*.txt"))]
+
+
+def test_azure_functions_installs_every_dependency_as_its_bounds_admit(
+    project: dict[str, Any],
+) -> None:
+    pins = pinned(HERE / "requirements.txt")
     wanted = project["dependencies"] + project["optional-dependencies"]["azure-monitor"]
-    assert [line for line in lines if line and not line.startswith("#")] == wanted
+    for requirement in map(Requirement, wanted):
+        version = pins[_normal(requirement.name)]["version"]
+        assert requirement.specifier.contains(version), f"{requirement}, but {version}: make lock"
+
+
+@pytest.mark.parametrize("path", PINS, ids=lambda path: path.name)
+def test_what_is_installed_for_us_is_pinned_by_hash(path: Path) -> None:
+    for name, pin in pinned(path).items():
+        assert re.fullmatch(r"[\w.]+", pin["version"]), name
+        assert re.fullmatch(r"(--hash=sha256:[0-9a-f]{64} ?)+", pin["hashes"]), name
+
+
+@pytest.mark.parametrize("path", PINS, ids=lambda path: path.name)
+def test_what_is_installed_for_us_comes_from_the_index_alone(path: Path) -> None:
+    assert not re.search(r"(?m)^ *-(?!-hash=)|://| @ |\.whl", path.read_text())
+
+
+@pytest.mark.parametrize("name", ["checks", "release"])
+def test_the_tools_are_those_asked_for(name: str) -> None:
+    folder = HERE / ".github" / "requirements"
+    lines = (folder / f"{name}.in").read_text().splitlines()
+    wanted = dict(line.split("==") for line in lines if not line.startswith("#"))
+    pins = pinned(folder / f"{name}.txt")
+    assert {each: pins[each]["version"] for each in wanted} == wanted
+
+
+def test_the_pins_are_for_the_python_that_runs_on_azure() -> None:
+    [python] = re.findall(r"(?m)^AZURE_PYTHON := (.+)$", (HERE / "Makefile").read_text())
+    app = (HERE / "infra" / "modules" / "app.bicep").read_text()
+    assert re.findall(r"name: 'python'\s+version: '(.+)'", app) == [python]
+    # What another Python would need is not there, and so nothing asks which Python it is.
+    markers = {pin["marker"] for pin in pinned(HERE / "requirements.txt").values()}
+    assert markers == {""}
+
+
+def test_azure_installs_what_is_pinned() -> None:
+    [service] = yaml.safe_load((HERE / "azure.yaml").read_text())["services"].values()
+    assert service["language"] == "python"
+    assert service["remoteBuild"] is True
+
+
+def test_bandit_leaves_to_ruff_what_ruff_checks() -> None:
+    tools = tomllib.loads((HERE / "pyproject.toml").read_text())["tool"]
+    only_an_import = {"B404"}
+    skipped = {"S" + each[1:] for each in set(tools["bandit"]["skips"]) - only_an_import}
+    lint = tools["ruff"]["lint"]
+    assert "S" in lint["select"]
+    # Random numbers are the one thing that is let through everywhere, with its reason.
+    assert skipped & set(lint["ignore"]) == {"S311"}
+    assert all(re.fullmatch(r"S(101|311|603|608)", each) for each in skipped)
 
 
 def test_every_dependency_but_the_time_zones_stops_before_a_major(

@@ -33,6 +33,7 @@ class House:
 
     def __init__(self, folder: Path) -> None:
         key = uuid.uuid4().hex
+        self.folder = folder
         self.state = SqliteStateStore(folder / "state.db")
         self.options = {
             name: MemoryOptions(type="memory", name=f"{key}-{name}") for name in ("from", "to")
@@ -47,6 +48,11 @@ class House:
     @property
     def destination(self) -> MemoryStore:
         return memory.store(self.options["to"].name)
+
+    def lose_state(self) -> None:
+        """Goes on with an empty state."""
+        self.state.close()
+        self.state = SqliteStateStore(self.folder / "new.db")
 
     def put(self, *rows: tuple[int, int | None, str], name: str = "t") -> None:
         columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], []]
@@ -285,10 +291,10 @@ def test_duplicate_keys_fail_and_the_next_run_starts_from_the_mended_source(hous
     assert [row[2] for row in house.rows()] == ["a", "b"]
 
 
-def test_a_lost_state_is_found_again_in_the_ledger(house: House, tmp_path: Path) -> None:
+def test_a_lost_state_is_found_again_in_the_ledger(house: House) -> None:
     house.put((1, 10, "a"))
     house.run()
-    house.state = SqliteStateStore(tmp_path / "new.db")
+    house.lose_state()
     house.put((1, 10, "a"), (2, 20, "b"))
     assert house.one().rows_written == 1
     assert [row[0] for row in house.rows()] == [1, 2]
@@ -315,12 +321,10 @@ def test_another_incremental_column_is_refused_until_the_reset(house: House) -> 
     assert failed.error["code"] == "definition-changed"
 
 
-def test_a_lost_state_does_not_hide_that_the_incremental_column_changed(
-    house: House, tmp_path: Path
-) -> None:
+def test_a_lost_state_does_not_hide_that_the_incremental_column_changed(house: House) -> None:
     house.put((1, 10, "a"))
     house.run()
-    house.state = SqliteStateStore(tmp_path / "new.db")
+    house.lose_state()
     house.settings["incremental_column"] = "id"
     failed = house.one()
     assert failed.error is not None
@@ -363,14 +367,12 @@ def test_a_table_that_shares_its_destination_is_not_truncated(house: House) -> N
     assert refused.value.code == "destination-shared"
 
 
-def test_a_lost_state_after_a_full_copy_is_not_taken_for_a_watermark(
-    house: House, tmp_path: Path
-) -> None:
+def test_a_lost_state_after_a_full_copy_is_not_taken_for_a_watermark(house: House) -> None:
     incremental = house.settings
     house.settings = {"mode": "full"}
     house.put((1, 10, "a"))
     house.run()
-    house.state = SqliteStateStore(tmp_path / "new.db")
+    house.lose_state()
     house.settings = incremental
     assert _error(house)["code"] == "definition-changed"
 
