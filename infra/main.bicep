@@ -54,7 +54,7 @@ param alwaysReady int = 0
 ])
 param memoryMb int = 2048
 
-@description('How many instances may run at a time.')
+@description('How many instances may be started on demand for each of the API, the copies and the timer.')
 @minValue(1)
 @maxValue(1000)
 param maximumInstances int = 40
@@ -66,7 +66,7 @@ param keepDays int = 90
 @description('Where alerts are mailed to. Empty for alerts that are only shown.')
 param alertEmail string = ''
 
-@description('Minutes after which a job that is due and did not start is an alert.')
+@description('Minutes after which a job that is due and did not succeed is an alert.')
 @minValue(5)
 param lateMinutes int = 60
 

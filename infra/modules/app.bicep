@@ -31,7 +31,7 @@ param alwaysReady int
 ])
 param memoryMb int
 
-@description('How many instances may run at a time.')
+@description('How many instances may be started on demand for each of the API, the copies and the timer.')
 @minValue(1)
 @maxValue(1000)
 param maximumInstances int

@@ -56,10 +56,8 @@ var hostSettings = {
   AzureWebJobsStorage__clientId: identityClientId
 }
 
-// They stand above what host.json says.
+// host.json names it, see tools/durable_backend.py.
 var schedulerSettings = empty(schedulerConnection) ? {} : {
-  AzureFunctionsJobHost__extensions__durableTask__storageProvider__type: 'azureManaged'
-  AzureFunctionsJobHost__extensions__durableTask__storageProvider__connectionStringName: 'DURABLE_TASK_SCHEDULER_CONNECTION_STRING'
   DURABLE_TASK_SCHEDULER_CONNECTION_STRING: schedulerConnection
 }
 

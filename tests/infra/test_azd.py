@@ -54,6 +54,9 @@ def test_the_outputs_are_the_ones_that_the_pages_name() -> None:
 def test_azd_finds_the_app_and_has_azure_install_its_packages() -> None:
     azure = yaml.safe_load((ROOT / "azure.yaml").read_text("utf-8"))
     [(name, service)] = azure["services"].items()
+    hook = service.pop("hooks")["prepackage"]
+    assert {each["run"].split()[-1] for each in hook.values()} == {"tools/durable_backend.py"}
+    assert (ROOT / "tools/durable_backend.py").exists()
     assert service == {
         "project": ".",
         "host": "function",
@@ -61,6 +64,13 @@ def test_azd_finds_the_app_and_has_azure_install_its_packages() -> None:
         "remoteBuild": True,
     }
     assert f"'azd-service-name': '{name}'" in read("modules/app.bicep").text
+
+
+def test_an_azd_that_would_pack_too_little_is_refused() -> None:
+    # https://github.com/Azure/azure-dev/pull/7311
+    azure = yaml.safe_load((ROOT / "azure.yaml").read_text("utf-8"))
+    assert azure["requiredVersions"] == {"azd": ">= 1.23.13"}
+    assert "version: 1.23.13" in (ROOT / ".github/workflows/deploy.yml").read_text("utf-8")
 
 
 def test_the_app_runs_on_the_python_that_its_packages_are_pinned_for() -> None:

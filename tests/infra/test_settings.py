@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from copy_core.service.settings import SETTINGS, Settings
 from copy_core.state.azure_tables import TABLE
 from copy_core.state.registry import state_opener
 from tests.infra.bicep import ROOT, read
+from tools import durable_backend
 
 MONITORING = (ROOT / "docs/monitoring.md").read_text("utf-8")
 
@@ -24,15 +27,6 @@ HOST = {
     "AzureWebJobsStorage__tableServiceUri": "Durable Functions keeps histories in tables",
     "AzureWebJobsStorage__credential": "by identity, since there are no keys",
     "AzureWebJobsStorage__clientId": "which identity",
-}
-
-# With a Durable Task Scheduler, in place of what host.json says:
-# https://learn.microsoft.com/azure/azure-functions/durable/durable-task-scheduler/quickstart-durable-task-scheduler
-_DURABLE = "AzureFunctionsJobHost__extensions__durableTask__"
-SCHEDULER = {
-    f"{_DURABLE}storageProvider__type",
-    f"{_DURABLE}storageProvider__connectionStringName",
-    "DURABLE_TASK_SCHEDULER_CONNECTION_STRING",
 }
 
 # What the app can read, and does without on Azure.
@@ -103,11 +97,20 @@ def test_the_host_gets_what_it_needs_and_no_key() -> None:
     assert group("hostSettings")["AzureWebJobsStorage__credential"] == "managedidentity"
 
 
-def test_a_scheduler_stands_above_what_the_host_file_says() -> None:
-    found = group("schedulerSettings")
-    assert set(found) == SCHEDULER
-    assert found[f"{_DURABLE}storageProvider__type"] == "azureManaged"
-    assert found[f"{_DURABLE}storageProvider__connectionStringName"] in found
+def test_the_host_file_names_the_setting_that_leads_to_the_scheduler(tmp_path: Path) -> None:
+    file = tmp_path / "host.json"
+    shutil.copy(ROOT / "host.json", file)
+    for backend in ("storage", "scheduler", "scheduler", "storage"):
+        durable_backend.main(backend, file)
+        host = json.loads(file.read_text("utf-8"))["extensions"]["durableTask"]
+        if backend == "scheduler":
+            assert host["storageProvider"]["type"] == "azureManaged"
+            assert [host["storageProvider"]["connectionStringName"]] == [
+                *group("schedulerSettings")
+            ]
+    assert file.read_bytes() == (ROOT / "host.json").read_bytes()
+    with pytest.raises(SystemExit, match="COPYJOB_DURABLE is 'disk'"):
+        durable_backend.main("disk", file)
 
 
 def test_nothing_is_set_that_flex_consumption_refuses() -> None:
