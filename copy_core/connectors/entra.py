@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import os
+import time
 from functools import cache
 from typing import TYPE_CHECKING, Final, Literal
+from weakref import WeakKeyDictionary
 
 from copy_core.errors import ConfigError, TransientError
 from copy_core.secrets import remember
 
 if TYPE_CHECKING:
-    from azure.core.credentials import TokenCredential
+    from azure.core.credentials import AccessToken, TokenCredential
 
 SignIn = Literal["default", "managed_identity", "service_principal"]
 
 STORAGE: Final = "https://storage.azure.com/.default"
 """What a token for storage is asked for, in every cloud of Azure, and for OneLake."""
+
+# With one of these, AZURE_CLIENT_ID names the application that signs in by it.
+_OF_AN_APPLICATION = ("AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PATH")
+_RENEW_S = 300
+# Some credentials hold no tokens: each look of AzureCliCredential starts a process.
+_tokens: WeakKeyDictionary[TokenCredential, dict[str, AccessToken]] = WeakKeyDictionary()
 
 
 def own() -> TokenCredential:
@@ -36,7 +44,7 @@ def identity(
         sign_in: how it signs in: `default` is by the environment, the managed identity or the
             developer's own login.
         client_id: the application, or a user-assigned managed identity; by default the one that
-            AZURE_CLIENT_ID names, and without that the system-assigned one.
+            AZURE_CLIENT_ID names, unless that is an application; else the system-assigned one.
         tenant_id: the tenant of a service principal.
         client_secret: its secret.
 
@@ -51,7 +59,8 @@ def identity(
             tenant_id or "", client_id or "", client_secret or ""
         )
     # Where it is given None, azure-identity looks for no AZURE_CLIENT_ID by itself.
-    client_id = client_id or os.environ.get("AZURE_CLIENT_ID") or None
+    if not any(map(os.environ.get, _OF_AN_APPLICATION)):
+        client_id = client_id or os.environ.get("AZURE_CLIENT_ID") or None
     if sign_in == "managed_identity":
         return identity.ManagedIdentityCredential(client_id=client_id)
     try:
@@ -76,7 +85,10 @@ def token(credential: TokenCredential, scope: str) -> str:
     from copy_core.azure_errors import no_sign_in
 
     try:
-        given = credential.get_token(scope).token
+        held = _tokens.setdefault(credential, {})
+        if scope not in held or held[scope].expires_on < time.time() + _RENEW_S:
+            held[scope] = credential.get_token(scope)
+        given = held[scope].token
     except ClientAuthenticationError as e:
         raise no_sign_in(e, f"Entra ID gives no token for {scope}") from e
     except AzureError as e:

@@ -7,10 +7,12 @@ https://learn.microsoft.com/azure/app-service/overview-managed-identity#rest-end
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -107,7 +109,10 @@ class _Handler(BaseHTTPRequestHandler):
 @pytest.fixture(autouse=True)
 def _nobody(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nothing of this machine signs in, and no credential of another test is kept."""
-    for name in ("CLIENT_ID", "TENANT_ID", "CLIENT_SECRET", "TOKEN_CREDENTIALS"):
+    for name in (
+        "CLIENT_ID", "TENANT_ID", "CLIENT_SECRET", "CLIENT_CERTIFICATE_PATH", "TOKEN_CREDENTIALS",
+        "FEDERATED_TOKEN_FILE",
+    ):  # fmt: skip
         monkeypatch.delenv(f"AZURE_{name}", raising=False)
     entra.identity.cache_clear()
     yield
@@ -215,6 +220,32 @@ def test_state_jobs_and_connections_share_one_token(
     assert endpoint.clients == [THE_APP]
 
 
+@pytest.mark.usefixtures("endpoint")
+@pytest.mark.parametrize("name", ["AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PATH"])
+def test_the_name_of_an_application_is_none_of_a_managed_identity(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_CLIENT_ID", ANOTHER)
+    monkeypatch.setenv(name, "of-the-application")
+    assert blobs(auth="managed_identity") == of("the-system")
+
+
+def test_a_developer_is_asked_once_for_a_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look of azure-identity starts an `az`."""
+    said = {"accessToken": "of-a-developer", "expires_on": int(time.time()) + 3600}
+    az = tmp_path / "az"
+    az.write_text(
+        f"#!/bin/sh\necho asked >>{tmp_path}/asked\ncat <<'END'\n{json.dumps(said)}\nEND\n"
+    )
+    az.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "AzureCliCredential")
+    assert [delta(), delta(), blobs()] == ["of-a-developer"] * 3
+    assert (tmp_path / "asked").read_text().count("asked") == 1
+
+
 # What fails
 
 
@@ -306,9 +337,34 @@ def test_delta_signs_in_by_itself_where_it_is_told_how(storage: dict[str, str]) 
     assert lake_of(options).storage == storage
 
 
-def test_delta_signs_in_by_a_key_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "a2V5")
+@pytest.mark.parametrize(
+    "name",
+    ["AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_TOKEN", "AZURE_CLIENT_SECRET",
+     "AZURE_FEDERATED_TOKEN_FILE"],
+)  # fmt: skip
+def test_delta_signs_in_by_what_it_finds_in_the_environment(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And renews it by itself."""
+    monkeypatch.setenv(name, "a2V5")
     assert lake_of(DeltaOptions(type="delta", root="az://box")).storage is None
+
+
+@pytest.mark.usefixtures("endpoint")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AZURE_STORAGE_KEY", "a2V5"),  # that of the Azure CLI
+        ("AZURE_STORAGE_KEY_LANDING", "a2V5"),  # of another connection
+        ("AZURE_STORAGE_ACCOUNT_KEY", ""),
+        ("AZURE_STORAGE_USE_EMULATOR", "false"),
+    ],
+)
+def test_what_delta_does_not_know_does_not_sign_in(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert delta() == of("the-system")
 
 
 def test_delta_elsewhere_has_no_identity_of_azure() -> None:

@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from copy_core.connectors.base import Destination, Source
+from copy_core.connectors.delta.faults import faults
 from copy_core.connectors.delta.names import legal
-from copy_core.connectors.delta.onelake import root
+from copy_core.connectors.delta.onelake import lake_of, root
 from copy_core.connectors.options import FabricLakehouseOptions
 from copy_core.connectors.registry import open_destination, open_source
 from copy_core.errors import ConfigError, CopyJobError, TransientError
@@ -270,6 +271,15 @@ def test_what_onelake_refuses(
         assert refused.value.code == ours
         assert "Bearer" not in str(refused.value)
         assert "-of-onelake" not in str(refused.value)
+
+
+def test_a_token_that_runs_out_before_a_request_whose_answer_has_no_body(own: Workspace) -> None:
+    """HEAD has none, so nobody says why."""
+    files = lake_of(own.options()).files("t")
+    own.lake.refuse(401, "InvalidAuthenticationInfo", "The token is expired.")
+    with pytest.raises(TransientError) as refused, faults():
+        files.open_input_file("_delta_log/_copyjob/1-a.json")
+    assert refused.value.code == "token-expired"
 
 
 def uses(workspace: Workspace) -> list[Callable[[], object]]:

@@ -22,8 +22,15 @@ SCHEMES: Final = ("az://", "azure://", "adl://", "abfs://", "abfss://")
 _SIGNS_IN = re.compile(
     r"key|sas|token|secret|emulator|azure_cli|skip_signature|msi|identity|object_id", re.IGNORECASE
 )
-# It finds these by itself as well.
-_IN_ENVIRONMENT = re.compile(r"AZURE_STORAGE_\w*(?:KEY|SAS|TOKEN|EMULATOR)\w*", re.IGNORECASE)
+# It finds these by itself as well, and renews what runs out:
+# https://docs.rs/object_store/latest/object_store/azure/enum.AzureConfigKey.html
+_IN_ENVIRONMENT = (
+    *(f"AZURE_STORAGE_{name}" for name in (
+        "ACCOUNT_KEY", "ACCESS_KEY", "MASTER_KEY", "SAS_KEY", "SAS_TOKEN", "TOKEN", "CLIENT_SECRET",
+    )),
+    "AZURE_CLIENT_SECRET",
+    "AZURE_FEDERATED_TOKEN_FILE",
+)  # fmt: skip
 
 
 class AzureLake(Lake):
@@ -32,7 +39,7 @@ class AzureLake(Lake):
     @property
     def storage(self) -> dict[str, str] | None:
         given = dict(self._storage)
-        if any(map(_SIGNS_IN.search, given)) or any(map(_IN_ENVIRONMENT.fullmatch, os.environ)):
+        if any(map(_SIGNS_IN.search, given)) or _signs_in_by_environment():
             return given or None
         named = {name.lower().removeprefix("azure_"): value for name, value in given.items()}
         client = named.get("client_id")
@@ -40,3 +47,8 @@ class AzureLake(Lake):
             entra.identity("managed_identity", client, None, None) if client else entra.own()
         )
         return given | {"bearer_token": entra.token(credential, entra.STORAGE)}
+
+
+def _signs_in_by_environment() -> bool:
+    emulated = os.environ.get("AZURE_STORAGE_USE_EMULATOR", "").lower() in ("true", "1")
+    return emulated or any(map(os.environ.get, _IN_ENVIRONMENT))

@@ -23,7 +23,11 @@ _DENIED = re.compile(
     re.IGNORECASE,
 )
 # docs: https://learn.microsoft.com/rest/api/storageservices/authorize-with-azure-active-directory
-_EXPIRED = re.compile(r"lifetime validation failed|token is expired", re.IGNORECASE)
+# The answer to a HEAD has no body that would say so; a wrong identity was told by a list before.
+_EXPIRED = re.compile(
+    r"lifetime validation failed|token is expired|performing HEAD .*\b401 Unauthorized",
+    re.IGNORECASE,
+)
 _BUSY = re.compile(
     r"timed? ?out|connection (?:refused|reset|closed|aborted)|connect error|error sending request"
     r"|dns error|broken pipe|too many requests|throttl|slow ?down|server ?busy"
