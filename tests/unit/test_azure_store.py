@@ -120,6 +120,14 @@ def test_marks_of_folders_are_no_objects(client: ContainerClient, azurite: Azuri
 # Signing in
 
 
+def test_marks_of_folders_are_where_names_that_go_on_are_too(
+    client: ContainerClient, store: Store
+) -> None:
+    for name in ("d/", "d-old/1", "d.csv", "d/1", "d 2/1", "dd"):
+        client.upload_blob(f"root/{name}", b"")
+    assert [each.key for each in store.list()] == ["d 2/1", "d-old/1", "d.csv", "d/1", "dd"]
+
+
 def test_a_data_lake_address_is_turned_into_one_of_blobs() -> None:
     store = store_of("https://acc.dfs.core.windows.net", "c", prefix="p/q/", auth="anonymous")
     assert store.label == "https://acc.blob.core.windows.net/c/p/q"

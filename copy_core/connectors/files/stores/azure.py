@@ -82,7 +82,7 @@ class AzureStore(Store):
 
         for _ in range(_CLOCK_TRIES):
             found = self._client.list_blobs(self._root, results_per_page=1, raw_response_hook=keep)
-            next(azure_listing.items(found.by_page()), None)
+            next(azure_listing.pages(found), None)
             if dates:
                 return nanoseconds(parsedate_to_datetime(dates[-1]))
             # The SDK forgot the hook: a connection broke, and it tried again by itself.

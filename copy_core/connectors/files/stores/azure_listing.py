@@ -44,7 +44,7 @@ def flat(client: ContainerClient, prefix: str, after: str, page: int) -> Iterato
     )
     found = client.list_blobs(prefix, include=["metadata"], results_per_page=page, **start)
     last = ""
-    for blob in by_bytes(items(found.by_page())):
+    for blob in by_bytes(item for page in pages(found) for item in page):
         last, before = name_of(blob), last
         if last < before:
             raise ConfigError(
@@ -61,7 +61,7 @@ def flat(client: ContainerClient, prefix: str, after: str, page: int) -> Iterato
 def deep(client: ContainerClient, prefix: str, after: str, page: int) -> Iterator[BlobProperties]:
     """Every blob of an account with a hierarchy, folder by folder; arguments as `flat`."""
     found = client.walk_blobs(prefix, include=["metadata"], results_per_page=page)
-    for item in by_bytes(slashed(items(found.by_page()))):
+    for item in by_bytes(slashed(items(found))):
         if isinstance(item, str):
             if item > after or after.startswith(item):
                 yield from deep(client, item, after, page)
@@ -117,18 +117,28 @@ def _before(name: str, folder: str) -> bool:
     return name.startswith(folder[:-1]) and name < folder
 
 
-def items(pages: Iterator[Any]) -> Iterator[Item]:
-    """What is on the pages, which are asked for one at a time."""
+def items(found: Any) -> Iterator[Item]:
+    """What is on one level, sorted as its names are without their slashes."""
+    for page in pages(found):
+        # An answer names folders first and blobs after them.
+        yield from sorted(page, key=lambda item: name_of(item).removesuffix("/"))
+
+
+def pages(found: Any) -> Iterator[list[Item]]:
+    """What was found, page by page, each asked for when it is its turn.
+
+    Args:
+        found: what `list_blobs` or `walk_blobs` gives.
+    """
+    answers = found.by_page()
     while True:
         with faults():
             try:
-                page = next(pages, None)
+                page = next(answers, None)
             except ResourceNotFoundError as e:
                 if code_of(e) not in ABSENT:
                     raise
                 return  # a folder that went away meanwhile, or was a file all the time
         if page is None:
             return
-        found = (str(item.name) if isinstance(item, BlobPrefix) else item for item in page)
-        # An answer names folders first and blobs after them.
-        yield from sorted(found, key=lambda item: name_of(item).removesuffix("/"))
+        yield [str(item.name) if isinstance(item, BlobPrefix) else item for item in page]
