@@ -43,8 +43,6 @@ _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _MINUTE = timedelta(minutes=1)
 _ANSWERS_S = 10
 _GRACE_S = 2.0
-# What a service remembers of itself is here; see `retention`.
-_SERVICE = "service/"
 
 
 def serve(settings: Settings, host: str, port: int) -> int:
@@ -73,7 +71,7 @@ def serve(settings: Settings, host: str, port: int) -> int:
         # Both are asked now, or only who asks first would be told that they are not there.
         catalog.names()
         store = held.enter_context(open_state(settings.state))
-        store.list(_SERVICE, limit=1)
+        store.list(retention.PARTITION, limit=1)
         listening = held.enter_context(_listen(host, port))
         launcher = LocalLauncher(catalog.load, store)
         service = Service(settings, catalog, store, launcher)
@@ -154,10 +152,10 @@ async def _each_minute(service: Service) -> None:
             left = await interrupted.take_up(service, left)
         with _survived("what is due could not be started", failed):
             await ticker.tick(service, now)
-        with _survived("old records could not be removed", failed):
-            await retention.daily(service, now)
         if failed:
             left = None
+        with _survived("old records could not be removed", []):
+            await retention.daily(service, now)
 
 
 async def _minutes() -> AsyncIterator[datetime]:

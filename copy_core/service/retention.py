@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 A_TICK = 200
 """Runs that `daily` removes at a time: a matter of seconds."""
 
-# A job's name holds no slash, so this partition is nobody else's.
-_PARTITION, _KEY = "service/", "purged"
+PARTITION = "service/"
+"""Where a service remembers what is of no job: a job's name holds no slash."""
+
+_KEY = "purged"
 
 
 async def daily(service: Service, now: datetime) -> None:
@@ -39,7 +41,7 @@ async def daily(service: Service, now: datetime) -> None:
 
 def _done_for(store: StateStore, before: datetime, today: str) -> bool:
     """Removes some; whether that were the last, and nobody said so today before."""
-    row = store.get(_PARTITION, _KEY)
+    row = store.get(PARTITION, _KEY)
     if row is not None and row.value["day"] >= today:
         return False
     removed = history_purge.purge(store, before, A_TICK)
@@ -47,5 +49,5 @@ def _done_for(store: StateStore, before: datetime, today: str) -> bool:
         log.info("removed the records of %d runs that ended before %s", removed, before)
     if removed == A_TICK:
         return False
-    store.put(_PARTITION, _KEY, {"day": today})
+    store.put(PARTITION, _KEY, {"day": today})
     return True
