@@ -34,7 +34,7 @@ param vnetDns string = ''
 @description('The client id of an app registration in Entra ID, for people and programs to sign in with. Empty for function keys.')
 param entraClientId string = ''
 
-@description('Where Durable Functions keeps its queues and histories: in the storage account, or in a Durable Task Scheduler, which is faster and billed by the action.')
+@description('Where Durable Functions keeps its queues and histories: in the storage account, or in a Durable Task Scheduler, which is billed by the action.')
 @allowed([
   'storage'
   'scheduler'
