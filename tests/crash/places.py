@@ -74,7 +74,8 @@ class SqliteTable:
         self._do("INSERT INTO t VALUES (?, ?, ?)", rows)
 
     def update(self, row: Row) -> None:
-        self._do("UPDATE t SET v = ?2, rev = ?3 WHERE id = ?1", [row])
+        number, v, rev = row
+        self._do("UPDATE t SET v = ?, rev = ? WHERE id = ?", [(v, rev, number)])
 
     def delete(self, number: int) -> None:
         self._do("DELETE FROM t WHERE id = ?", [(number,)])
