@@ -2,7 +2,8 @@
 # folder (.venv, .tools), once. A changed pyproject.toml or pinned version installs again.
 
 PYTHON ?= python3
-WORKERS ?= auto
+# Half as many again as there are cores: tests often wait, for servers and for what they start.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() * 3 // 2)' 2>/dev/null || echo auto)
 N ?= 10000
 ONLY ?=
 
