@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import shutil
 import sqlite3
@@ -14,15 +13,11 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
-from copy_core.cli import serving
 from copy_core.model import RunRequest
-from copy_core.runners.launcher import LocalLauncher
-from copy_core.service.catalog import open_catalog
 from copy_core.service.service import Service
-from copy_core.service.settings import Settings
 from copy_core.state import history
-from copy_core.state.sqlite import SqliteStateStore
 from tests.onprem.storage import OwnStorage
+from tests.web.minutes import live_through, service_of
 from tests.web.served import Served
 
 ROWS = 30_000
@@ -90,12 +85,8 @@ def service(tmp_path: Path) -> Iterator[Service]:
     jobs = tmp_path / "jobs"
     jobs.mkdir()
     (jobs / "shop.yaml").write_text(BLINK, "utf-8")
-    settings = Settings(jobs=str(jobs), state="unused")
-    catalog = open_catalog(settings)
-    with SqliteStateStore(tmp_path / "state.db") as store:
-        launcher = LocalLauncher(catalog.load, store)
-        yield Service(settings, catalog, store, launcher)
-        launcher.stop()
+    with service_of(jobs) as service:
+        yield service
 
 
 def test_what_broke_off_in_an_outage_is_taken_up_after_it(
@@ -119,9 +110,7 @@ def test_what_broke_off_in_an_outage_is_taken_up_after_it(
         shutil.move(aside, jobs)
         yield begin + timedelta(minutes=2)
 
-    monkeypatch.setattr(serving, "_minutes", minutes)
-    asyncio.run(serving._each_minute(service))
-    service.launcher.stop()  # type: ignore[attr-defined]  # it is a local one
+    live_through(service, minutes)
     runs = {each.trigger: each for each in history.runs(service.store, "shop").runs}
     assert runs.keys() == {"http", "resume"}
     assert runs["http"].status == "interrupted"

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-import boto3
 import pytest
 
 from copy_core.connectors.files.stores import s3_unfinished
@@ -21,6 +20,7 @@ from tests.rights import copies, iam, pages
 from tests.rights.copies import Copy, Place
 from tests.rights.guard import Guard
 from tests.rights.pages import PREFIX
+from tests.s3 import s3_client
 from tests.servers import LocalStack
 from tests.store_proxy import Rule, proxy
 
@@ -67,13 +67,7 @@ class Bucket:
     def __init__(self, localstack: LocalStack, name: str, prefix: str = "") -> None:
         self._root = f"{prefix}/" if prefix else ""
         self._name = name
-        self.client: Any = boto3.client(
-            "s3",
-            endpoint_url=localstack.endpoint,
-            region_name=localstack.region,
-            aws_access_key_id=localstack.access_key,
-            aws_secret_access_key=localstack.secret_key,
-        )
+        self.client: Any = s3_client(localstack.endpoint)
         self.client.create_bucket(Bucket=name)
 
     def put(self, key: str, data: bytes, tags: Mapping[str, str]) -> None:

@@ -21,13 +21,10 @@ import pytest
 from click.testing import CliRunner
 
 from copy_core.cli import main, serving
-from copy_core.runners.launcher import LocalLauncher
-from copy_core.service.catalog import open_catalog
 from copy_core.service.service import Service
-from copy_core.service.settings import Settings
 from copy_core.state import history
-from copy_core.state.sqlite import SqliteStateStore
 from tests.planted import planted
+from tests.web.minutes import live_through, service_of
 from tests.web.served import Served
 
 JOB = """\
@@ -178,14 +175,10 @@ def test_what_keeps_a_server_from_starting_is_told(
 
 
 @pytest.fixture
-def service(jobs: Path, tmp_path: Path) -> Iterator[Service]:
+def service(jobs: Path) -> Iterator[Service]:
     (jobs / "trial.yaml").write_text(JOB, "utf-8")
-    settings = Settings(jobs=str(jobs), state="unused")
-    catalog = open_catalog(settings)
-    with SqliteStateStore(tmp_path / "state.db") as store:
-        launcher = LocalLauncher(catalog.load, store)
-        yield Service(settings, catalog, store, launcher)
-        launcher.stop()
+    with service_of(jobs) as service:
+        yield service
 
 
 def test_a_minute_that_fails_is_logged_and_does_not_end_the_clock(
@@ -202,9 +195,7 @@ def test_a_minute_that_fails_is_logged_and_does_not_end_the_clock(
         shutil.move(aside, jobs)
         yield begin + timedelta(minutes=2)
 
-    monkeypatch.setattr(serving, "_minutes", minutes)
-    asyncio.run(serving._each_minute(service))
-    service.launcher.stop()  # type: ignore[attr-defined]  # it is a local one
+    live_through(service, minutes)
     runs = history.runs(service.store, "trial").runs
     assert {run.trigger for run in runs} == {"schedule"}
     assert len(runs) == 2
