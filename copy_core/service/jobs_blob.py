@@ -15,8 +15,8 @@ from azure.core import MatchConditions
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError
 from azure.storage.blob import BlobProperties, ContainerClient, ContentSettings, LinearRetry
 
+from copy_core import entra
 from copy_core.azure_errors import classed, status_of
-from copy_core.connectors import entra
 from copy_core.errors import ConfigError, ConflictError, CopyJobError
 from copy_core.service.jobs import JobDocument, JobStore, changed, document, stem
 

@@ -21,8 +21,8 @@ from azure.core.exceptions import (
 )
 from azure.data.tables import TableClient, TableEntity, UpdateMode
 
+from copy_core import entra
 from copy_core.azure_errors import classed, status_of
-from copy_core.connectors import entra
 from copy_core.errors import ConfigError, ConflictError, CopyJobError
 from copy_core.model import JsonDict
 from copy_core.state.base import ABSENT, ANY, Row, StateStore

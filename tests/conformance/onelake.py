@@ -35,7 +35,7 @@ from azure.storage.blob import (
 )
 from requests.adapters import BaseAdapter, HTTPAdapter
 
-from copy_core.connectors import entra
+from copy_core import entra
 from copy_core.connectors import onelake as address
 from tests.conformance.onelake_answers import (
     error,

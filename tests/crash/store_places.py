@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
-from copy_core.connectors import entra, onelake
+from copy_core import entra
+from copy_core.connectors import onelake
 from copy_core.connectors.options import (
     AzureStorageOptions,
     DeltaOptions,

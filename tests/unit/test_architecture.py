@@ -66,7 +66,7 @@ def test_s3_is_known_to_its_store_alone(sdk: str) -> None:
 
 
 STATE, JOBS = "copy_core/state/azure_tables.py", "copy_core/service/jobs_blob.py"
-ENTRA, S3_LOGIN = "copy_core/connectors/entra.py", f"{STORES}s3_login.py"
+ENTRA, S3_LOGIN = "copy_core/entra.py", f"{STORES}s3_login.py"
 LOGIN = "copy_core/connectors/sql/mssql/login.py"
 
 
@@ -111,7 +111,7 @@ ENVIRONMENT = {
     "copy_core/cli/common.py": "NO_COLOR, of the terminal",
     "copy_core/cli/notify.py": "NOTIFY_SOCKET, of systemd",
     "copy_core/demo.py": "handed to processes",
-    "copy_core/connectors/entra.py": "AZURE_CLIENT_ID, declared with the settings",
+    "copy_core/entra.py": "AZURE_CLIENT_ID, declared with the settings",
     "copy_core/connectors/delta/azure.py": "AZURE_STORAGE_*, of delta-rs",
     "copy_core/connectors/sql/mssql/trust.py": "SSL_CERT_FILE, of OpenSSL",
     "copy_core/__init__.py": "of the allocators",

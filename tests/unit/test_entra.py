@@ -21,8 +21,8 @@ import pyarrow as pa
 import pytest
 from azure.core.exceptions import ClientAuthenticationError
 
+from copy_core import entra
 from copy_core.azure_errors import no_sign_in
-from copy_core.connectors import entra
 from copy_core.connectors.delta.onelake import lake_of
 from copy_core.connectors.file_options import AzureStorageOptions
 from copy_core.connectors.files.stores.azure_login import Login

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from copy_core.connectors import entra
+from copy_core import entra
 from copy_core.connectors.options import MssqlOptions
 from copy_core.connectors.sql.mssql import login
 from copy_core.errors import ConfigError, TransientError

@@ -12,7 +12,7 @@ import os
 import re
 from typing import Final
 
-from copy_core.connectors import entra
+from copy_core import entra
 from copy_core.connectors.delta.storage import Lake
 
 SCHEMES: Final = ("az://", "azure://", "adl://", "abfs://", "abfss://")

@@ -18,7 +18,8 @@ import requests
 from deltalake import PostCommitHookProperties
 from deltalake.fs import DeltaStorageHandler
 
-from copy_core.connectors import entra, onelake
+from copy_core import entra
+from copy_core.connectors import onelake
 from copy_core.connectors.delta.azure import SCHEMES, AzureLake
 from copy_core.connectors.delta.storage import Lake
 from copy_core.connectors.delta_options import DeltaOptions, FabricLakehouseOptions

@@ -18,7 +18,7 @@ from azure.storage.blob import (
 )
 from requests.adapters import HTTPAdapter
 
-from copy_core.connectors import entra
+from copy_core import entra
 from copy_core.errors import ConfigError
 from copy_core.secrets import remember
 

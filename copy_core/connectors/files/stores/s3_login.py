@@ -76,6 +76,6 @@ def entra_token(audience: str) -> str:
         ConfigError: Entra ID gives none.
         TransientError: Entra ID does not answer.
     """
-    from copy_core.connectors import entra
+    from copy_core import entra
 
     return entra.token(entra.own(), f"{audience}/.default")

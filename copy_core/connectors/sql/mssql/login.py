@@ -6,7 +6,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from copy_core.connectors import entra
+from copy_core import entra
 from copy_core.connectors.sql.mssql.connect import (
     direct_string,
     driver,
