@@ -17,6 +17,8 @@ from threading import Lock, Thread
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+import psutil
+
 _BY_HOP = {"connection", "content-length", "expect", "keep-alive", "transfer-encoding"}
 _RESET = b"\1\0\0\0\0\0\0\0"  # to linger for no time: what was not sent is dropped, and it is told
 
@@ -43,12 +45,10 @@ class Exchange:
         path: its path and query.
         headers: its headers.
         body: its body.
-        port: that of whoever asks.
     """
 
     def __init__(self, handler: _Handler) -> None:
         self._handler = handler
-        self.port: int = handler.client_address[1]
         self.method, self.path = handler.command, handler.path
         self.headers = {k: v for k, v in handler.headers.items() if k.lower() not in _BY_HOP}
         self.body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
@@ -91,6 +91,19 @@ class Exchange:
         """Breaks the connection: the other side sees a reset."""
         self._handler.close_connection = True
         _reset(self._handler.connection)
+
+    def asker(self) -> int:
+        """The process that asks.
+
+        Raises:
+            LookupError: it is gone.
+        """
+        # Its port alone may be that of others too, who are connected elsewhere.
+        ends = self._handler.client_address, self._handler.connection.getsockname()
+        for found in psutil.net_connections("tcp4"):
+            if (found.laddr, found.raddr) == ends and found.pid:
+                return found.pid
+        raise LookupError("nobody asks")
 
     def _store(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(*self._handler.server.target, timeout=60)
