@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
+import psutil
 import pyarrow as pa
 import pytest
 
@@ -16,6 +19,8 @@ from copy_core.model import Commit, JsonDict, Outcome, Published, Slice
 from copy_core.runners import local
 from copy_core.state import tables
 from copy_core.steps import Steps
+from tests.crash.children import Children
+from tests.crash.house import House
 from tests.crash.look import Violation
 from tests.crash.memory import MemoryHouse
 from tests.crash.ops import APPEND, DoRun, Insert, Meanwhile, Op
@@ -159,3 +164,14 @@ def test_a_ledger_that_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not reported(killed, NEVER)
     monkeypatch.setattr(memory, "MemoryDestination", Forgetful)
     assert reported(killed, NEVER) == {"doubled"}
+
+
+def test_a_run_that_dies_by_itself_is_no_planned_kill(tmp_path: Path, children: Children) -> None:
+    def crash() -> None:
+        below = psutil.Process().children(recursive=True)
+        [run] = [each for each in below if each.status() == psutil.STATUS_STOPPED]
+        run.send_signal(signal.SIGTERM)
+
+    house = House(tmp_path, children, ("sqlite", "sqlite"), dict(APPEND))
+    with pytest.raises(AssertionError, match="SIGTERM"):
+        house.run(happenings=[(1, crash)])

@@ -6,6 +6,7 @@ output. It starts no thread itself and opens no connector, so its children are a
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import importlib
 import json
@@ -86,6 +87,9 @@ class Zygote:
         if os.WIFSTOPPED(status):
             return {"pid": pid, "end": "stopped", **value}
         self._answers.pop(pid).close()
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) != signal.SIGKILL:
+            name = signal.Signals(os.WTERMSIG(status)).name
+            return {"end": "done", "raised": f"it died of {name}, which nobody sent: see above"}
         return {"end": "killed" if os.WIFSIGNALED(status) else "done", **value}
 
 
@@ -98,5 +102,6 @@ def _note(file: int, value: dict[str, Any]) -> None:
 if __name__ == "__main__":
     for name in [*_NEEDED.split(), *sys.argv[1:]]:
         importlib.import_module(name)
+    faulthandler.enable()
     gc.freeze()
     Zygote().serve()
