@@ -217,10 +217,14 @@ _PUBLISHED = (
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 )
 
-# LocalStack 4.9 listens on all interfaces, whatever GATEWAY_LISTEN says; here it is told otherwise.
-_LOOPBACK_ONLY = """
+# LocalStack 4.9 listens on all interfaces, whatever GATEWAY_LISTEN says, and keeps what is uploaded
+# in parts where every LocalStack of the machine does; here it is told otherwise.
+_AT_HOME = """
+import os
 from functools import partial
+from localstack.services.s3 import provider
 from twisted.internet import endpoints
+provider.DEFAULT_S3_TMP_DIR = os.path.join(os.environ["FILESYSTEM_ROOT"], "s3")
 endpoints.TCP4ServerEndpoint = partial(endpoints.TCP4ServerEndpoint, interface="127.0.0.1")
 from localstack.runtime.main import main
 main()
@@ -252,7 +256,7 @@ _SERVERS = {
     ),
     "localstack": _Server(
         1,
-        lambda _folder, _ports: [str(LOCALSTACK), "-c", _LOOPBACK_ONLY],
+        lambda _folder, _ports: [str(LOCALSTACK), "-c", _AT_HOME],
         _localstack_environment,
         health="/_localstack/health",
     ),

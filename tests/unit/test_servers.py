@@ -77,6 +77,8 @@ def test_localstack_returns_what_was_put(localstack: servers.LocalStack, name: s
     write_deltalake(url, ROWS, storage_options=localstack.storage_options)
     table = DeltaTable(url, storage_options=localstack.storage_options)
     assert table.to_pyarrow_table().equals(ROWS)
+    elsewhere = Path("/tmp/localstack-s3-storage")  # where any LocalStack keeps parts by itself
+    assert not (elsewhere / name).exists(), "it shares a folder with others, and leaves files"
 
 
 HOLDER = """
