@@ -142,11 +142,14 @@ def writes_rows(place: Place) -> str:
 
 
 def breaks_off(place: Place) -> str:
-    """Rows that fill a file of several parts, and one after them that is none."""
+    """Rows that fill a file of several parts, and one after them that is none.
+
+    While the third part is gathered the second is sent, which begins the upload.
+    """
     types = {"id": "int64", "text": "string"}
     at = place.on_disk("csv").model_copy(update={"types": types})
     (Path(at.root) / TABLE).mkdir()
-    lines = "".join(f"{n},{'x' * 9_000}\n" for n in range(2_000))
+    lines = "".join(f"{n},{'x' * 9_000}\n" for n in range(3_000))
     (Path(at.root) / TABLE / "1.csv").write_text(f"id,text\n{lines}", "utf-8")
     (Path(at.root) / TABLE / "2.csv").write_text("id,text\nnone,a\n", "utf-8")
     table = {"source": TABLE, "destination": "out", "parts": 1}
