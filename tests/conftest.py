@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from copy_core import entra
 from tests import leaks, servers, stored
 
 # Loaded machines are slow at times, so no deadlines. CI tries the same examples each time: a red
@@ -19,6 +20,9 @@ settings.register_profile(
     "ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+# Tests reach this machine alone: where virtual machines of Azure ask for tokens, nobody answers.
+os.environ["AZURE_POD_IDENTITY_AUTHORITY_HOST"] = "http://127.0.0.1:9"
 
 _root = pytest.StashKey[Path]()
 _session = pytest.StashKey[ExitStack]()
@@ -57,6 +61,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Close the session: its servers have ended when this returns."""
     if _session in config.stash:
         config.stash[_session].close()
+
+
+@pytest.fixture(autouse=True)
+def _signed_out() -> Iterator[None]:
+    """No credential is kept for the next test."""
+    yield
+    entra.identity.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,6 @@ import pyarrow as pa
 import pytest
 from azure.core.exceptions import ClientAuthenticationError
 
-from copy_core import entra
 from copy_core.azure_errors import no_sign_in
 from copy_core.connectors.delta.onelake import lake_of
 from copy_core.connectors.file_options import AzureStorageOptions
@@ -107,16 +106,13 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(autouse=True)
-def _nobody(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Nothing of this machine signs in, and no credential of another test is kept."""
+def _nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of this machine signs in."""
     for name in (
         "CLIENT_ID", "TENANT_ID", "CLIENT_SECRET", "CLIENT_CERTIFICATE_PATH", "TOKEN_CREDENTIALS",
         "FEDERATED_TOKEN_FILE",
     ):  # fmt: skip
         monkeypatch.delenv(f"AZURE_{name}", raising=False)
-    entra.identity.cache_clear()
-    yield
-    entra.identity.cache_clear()
 
 
 @pytest.fixture

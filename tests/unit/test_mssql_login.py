@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import pytest
 
-from copy_core import entra
 from copy_core.connectors.options import MssqlOptions
 from copy_core.connectors.sql.mssql import login
 from copy_core.errors import ConfigError, TransientError
@@ -52,9 +51,7 @@ def test_an_identity_that_is_not_there_is_a_matter_of_configuration(
     for name in ("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_CLIENT_SECRET"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")
-    entra.identity.cache_clear()
     with pytest.raises(ConfigError) as e:
         login.token(MssqlOptions(type="azure_sql", server="s", database="d"))
-    entra.identity.cache_clear()
     assert e.value.code == "login-failed"
     assert "Entra ID gives no token" in e.value.what
