@@ -23,10 +23,11 @@ from tests.servers import die_with_parent
 
 _NEEDED = (
     "adbc_driver_sqlite.dbapi copy_core.connectors.delta copy_core.connectors.files.connector"
-    " copy_core.connectors.files.destination copy_core.connectors.files.source"
-    " copy_core.connectors.files.stores.local"
-    " copy_core.connectors.sql.sqlite pyarrow.compute pyarrow.csv pyarrow.dataset pyarrow.json"
-    " pyarrow.parquet"
+    " copy_core.connectors.files.csv copy_core.connectors.files.destination"
+    " copy_core.connectors.files.jsonl copy_core.connectors.files.parquet"
+    " copy_core.connectors.files.source copy_core.connectors.files.stores.local"
+    " copy_core.connectors.sql.sqlite pyarrow.acero pyarrow.compute pyarrow.csv pyarrow.dataset"
+    " pyarrow.json pyarrow.parquet"
 )
 
 
