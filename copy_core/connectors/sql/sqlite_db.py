@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote as percent
 
@@ -62,6 +63,7 @@ class Database:
         with self.errors():
             self._connection = adbc.connect(uri, autocommit=True)
         self._streams: list[adbc.Cursor] = []
+        self._inside = RLock()  # whoever is within the driver
         try:
             self.run(f"PRAGMA busy_timeout = {BUSY_MS}")
             # Otherwise ALTER TABLE … RENAME fails where some view, anybody's, has gone stale.
@@ -72,9 +74,11 @@ class Database:
             raise
 
     def close(self) -> None:
-        for cursor in self._streams:  # of reads that nobody finished
-            cursor.close()
-        self._connection.close()
+        # A run that was broken off may have left a thread within the driver, which would crash.
+        with self._inside:
+            for cursor in self._streams:  # of reads that nobody finished
+                cursor.close()
+            self._connection.close()
 
     @contextmanager
     def errors(self) -> Iterator[None]:
@@ -87,7 +91,7 @@ class Database:
     def rows(self, statement: Sql | str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query. For few rows only."""
         text, bound = _split(statement, values)
-        with self.errors(), self._connection.cursor() as cursor:
+        with self.errors(), self._inside, self._connection.cursor() as cursor:
             cursor.execute(text, bound)
             return cursor.fetchall()
 
@@ -99,7 +103,7 @@ class Database:
     def run(self, statement: Sql | str, values: Sequence[object] = ()) -> int:
         """Runs a statement to its end; returns how many rows it changed, triggers' apart."""
         text, bound = _split(statement, values)
-        with self.errors(), self._connection.cursor() as cursor:
+        with self.errors(), self._inside, self._connection.cursor() as cursor:
             cursor.execute(text, bound)
             cursor.fetchall()
             cursor.execute("SELECT changes()")
@@ -107,16 +111,25 @@ class Database:
 
     def stream(self, statement: Sql, batch_rows: int) -> Iterator[pa.RecordBatch]:
         """The batches of a query, as ADBC types them; raises what ADBC raises."""
-        cursor = self._connection.cursor()
-        self._streams.append(cursor)
+        with self._inside:
+            cursor = self._connection.cursor()
+            self._streams.append(cursor)
         try:
-            options = {"adbc.sqlite.query.batch_rows": str(batch_rows)}
-            cursor.adbc_statement.set_options(**options)
-            cursor.execute(statement.text, statement.values or None)
-            yield from cursor.fetch_record_batch()
+            with self._inside:
+                options = {"adbc.sqlite.query.batch_rows": str(batch_rows)}
+                cursor.adbc_statement.set_options(**options)
+                cursor.execute(statement.text, statement.values or None)
+                batches = cursor.fetch_record_batch()
+            while True:
+                with self._inside:
+                    batch = next(batches, None)
+                if batch is None:
+                    return
+                yield batch
         finally:
-            self._streams.remove(cursor)
-            cursor.close()
+            with self._inside:
+                self._streams.remove(cursor)
+                cursor.close()
 
     def ingest(self, table: str, rows: pa.Table) -> int:
         """Appends rows to a table, all or none; columns go by name. Returns how many it took.
@@ -124,7 +137,7 @@ class Database:
         While another connection reads, SQLite cannot write full pages back before the commit, and
         the driver would wait for that without end: so it holds them, and the commit is refused.
         """
-        with self.errors(), self._connection.cursor() as cursor:
+        with self.errors(), self._inside, self._connection.cursor() as cursor:
             cursor.execute("PRAGMA cache_spill = OFF")
             taken = int(cursor.adbc_ingest(table, rows, mode="append"))
             cursor.execute("PRAGMA cache_spill = ON")
