@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,11 +15,11 @@ import pytest
 
 from copy_core.connectors import memory
 from copy_core.connectors.base import TableInfo
-from copy_core.connectors.memory import MemoryDestination, MemorySource, Stored
+from copy_core.connectors.memory import MemoryDestination, MemorySource, MemoryStore, Stored
 from copy_core.errors import TransientError
 from copy_core.model import Commit, JsonDict, Outcome, Published, Slice
 from copy_core.runners import local
-from copy_core.state import tables
+from copy_core.state import lease, tables
 from copy_core.steps import Steps
 from tests.crash.children import Children
 from tests.crash.house import House
@@ -58,6 +60,30 @@ def reported(schedule: Schedule, points: Iterable[int] = POINTS) -> set[str]:
 @pytest.mark.parametrize("schedule", [killed, disturbed(Insert())], ids=["kills", "inserts"])
 def test_nothing_is_reported_where_there_is_no_fault(schedule: Schedule) -> None:
     assert reported(schedule) == set()
+
+
+def test_a_slow_machine_has_no_other_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    check, beaten, here = lease.check, threading.Event(), threading.current_thread()
+
+    def checked(*args: Any) -> lease.Lease:
+        held = check(*args)
+        if threading.current_thread() is not here:
+            beaten.set()
+        return held
+
+    def wait_for_it() -> None:
+        beaten.wait()
+
+    house = MemoryHouse(dict(APPEND))
+    try:
+        house.run()
+        points = house.run().points
+        monkeypatch.setattr(lease, "check", checked)
+        monkeypatch.setattr(lease, "Heartbeat", partial(lease.Heartbeat, look=0.001))
+        slow = house.run(happenings=[(points // 2, wait_for_it)])
+    finally:
+        house.close()
+    assert slow.points == points
 
 
 class VisibleFirst(MemoryDestination):
@@ -139,11 +165,12 @@ def test_a_bound_that_is_looked_up_after_the_rows_were_read(
 class AnswersLate(MemoryDestination):
     """Publishes, but the first answer of each commit is lost."""
 
-    lost: ClassVar[set[tuple[int, int]]] = set()
+    # The stores themselves: the id of one that is gone may be that of the next.
+    lost: ClassVar[set[tuple[MemoryStore, int]]] = set()
 
     def publish(self, commit: Commit) -> Published:
         published = super().publish(commit)
-        answer = (id(self._store), commit.target.sequence)
+        answer = (self._store, commit.target.sequence)
         if answer not in self.lost:
             self.lost.add(answer)
             raise TransientError("the connection broke before the answer came")
@@ -168,8 +195,8 @@ def test_a_ledger_that_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_run_that_dies_by_itself_is_no_planned_kill(tmp_path: Path, children: Children) -> None:
     def crash() -> None:
-        below = psutil.Process().children(recursive=True)
-        [run] = [each for each in below if each.status() == psutil.STATUS_STOPPED]
+        # Not any that is stopped: others below this process come and go while they are looked at.
+        [run] = psutil.Process(children._zygote.pid).children()
         run.send_signal(signal.SIGTERM)
 
     house = House(tmp_path, children, ("sqlite", "sqlite"), dict(APPEND))
