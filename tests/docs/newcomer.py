@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.docs.pages import Block, blocks
+from tests.ports import ports_of_ones_own
 
 _MARK = "@@ end of a block"
 _WRITE = re.compile(r"`([\w.-]+\.yaml)`:$")
@@ -33,8 +33,6 @@ class Newcomer:
         (commands / "python3").symlink_to(Path(sys.executable).resolve())
         if installed:
             (commands / "copyjob").symlink_to(Path(sys.executable).parent / "copyjob")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port = str(free.getsockname()[1])
         self._environment = {
             "HOME": str(home),
             "PATH": os.pathsep.join([str(commands), "/usr/bin", "/bin"]),
@@ -83,20 +81,21 @@ class Newcomer:
         Raises:
             AssertionError: it failed.
         """
-        process = subprocess.Popen(
-            ["bash", "-c", script.replace("8080", self._port)],
-            cwd=folder,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        try:
-            printed, _ = process.communicate()
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # what it left behind when it failed
+        with ports_of_ones_own(1) as [port]:
+            process = subprocess.Popen(
+                ["bash", "-c", script.replace("8080", str(port))],
+                cwd=folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+            try:
+                printed, _ = process.communicate()
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)  # what it left behind when it failed
         assert process.returncode == 0, printed
         return printed

@@ -34,7 +34,7 @@ BEFORE = {
     ".venv/bin/pip install": f"echo {shlex.quote(sysconfig.get_path('purelib'))}"
     " > $(echo .venv/lib/python3*/site-packages)/lent.pth",
     # The schedule of each minute then starts one run, and no other while that is shown.
-    "copyjob serve": "while [ $(date +%-S) -gt 30 ]; do sleep 1; done",
+    "copyjob serve": "while [ $(date +%-S) -gt 15 ]; do sleep 1; done",
 }
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from tests import servers
+from tests.durable.gate import Gate
+from tests.durable.gate import gate as gate_before
 from tests.durable.proxy import Proxy
 from tests.durable.site import Site
 
@@ -42,6 +44,13 @@ def make_site(tmp_path: Path, azurite: servers.Azurite) -> Iterator[MakeSite]:
 def site(make_site: MakeSite) -> Site:
     """A site that behaves as Azure does on a good day; its timer only fires when told to."""
     return make_site("--no-timers")
+
+
+@pytest.fixture
+def gate(azurite: servers.Azurite) -> Iterator[Gate]:
+    """What a site's lake may be behind of; see `Gate.environment`."""
+    with gate_before(azurite) as gate:
+        yield gate
 
 
 @pytest.fixture

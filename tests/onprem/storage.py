@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from tests import servers
+from tests.ports import ports_of_ones_own
 
 
 class OwnStorage:
@@ -27,7 +28,8 @@ class OwnStorage:
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
         self._folder = folder
-        self._ports = servers._free_ports(3)
+        self._held = ExitStack()
+        self._ports = self._held.enter_context(ports_of_ones_own(3))
         self.connection_string = servers.Azurite(*self._ports).connection_string
         self._running = ExitStack()
 
@@ -64,3 +66,4 @@ class OwnStorage:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+        self._held.close()

@@ -9,13 +9,17 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+from azure.storage.blob import ContainerClient
 from deltalake import DeltaTable
 
 from copy_core.model import RunRequest
 from copy_core.service.service import Service
 from copy_core.state import history
+from tests import servers
+from tests.durable.gate import gate
 from tests.onprem.storage import OwnStorage
 from tests.web.minutes import live_through, service_of
 from tests.web.served import Served
@@ -25,23 +29,31 @@ JOB = """\
 name: shop
 source: here
 destination: there
-tables: [{source: orders}]
+limits: {{retries: 20}}
+tables: [{{source: orders}}]
 connections:
-  here: {type: sqlite, path: shop.db}
-  there: {type: delta, root: lake}
+  here: {{type: sqlite, path: shop.db}}
+  there: {{type: delta, root: "{lake}", storage: {{use_emulator: "true"}}}}
 """
 
 
 @pytest.fixture
-def jobs(tmp_path: Path) -> Path:
-    """A folder with a job that takes a few seconds, since its rows are far apart."""
+def lake(azurite: servers.Azurite) -> str:
+    """Not in the storage that is taken away."""
+    name = f"lake-{uuid4().hex[:12]}"
+    with ContainerClient.from_connection_string(azurite.connection_string, name) as client:
+        client.create_container()
+    return f"az://{name}/lake"
+
+
+@pytest.fixture
+def jobs(tmp_path: Path, lake: str) -> Path:
     folder = tmp_path / "jobs"
     folder.mkdir()
-    (folder / "shop.yaml").write_text(JOB, "utf-8")
+    (folder / "shop.yaml").write_text(JOB.format(lake=lake), "utf-8")
     numbers = "WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n)"
     with closing(sqlite3.connect(folder / "shop.db")) as db:
-        few = f"{numbers} SELECT id FROM n WHERE id % 100 = 0 LIMIT {ROWS}"
-        db.execute(f"CREATE VIEW orders AS {few}")
+        db.execute(f"CREATE VIEW orders AS {numbers} SELECT id FROM n LIMIT {ROWS}")
     return folder
 
 
@@ -52,13 +64,16 @@ def storage(tmp_path: Path) -> Iterator[OwnStorage]:
 
 
 def test_a_run_outlives_that_its_state_is_away_for_a_moment(
-    jobs: Path, storage: OwnStorage
+    jobs: Path, lake: str, storage: OwnStorage, azurite: servers.Azurite
 ) -> None:
     state = ("--state", "tables:${env:STORAGE}")
-    with Served(jobs, *state, STORAGE=storage.connection_string) as server:
+    known = {"STORAGE": storage.connection_string}
+    with gate(azurite) as before, Served(jobs, *state, **known, **before.environment) as server:
+        before.close("orders")
         run = server.start("shop")
         server.until_copying(run, 0)
         storage.stop()
+        before.open()
         answer = server.client.get("/api/runs")
         assert (answer.status_code, answer.json()["code"]) == (503, "state-unreachable")
         assert server.client.get("/api/health").status_code == 200
@@ -66,7 +81,7 @@ def test_a_run_outlives_that_its_state_is_away_for_a_moment(
         ended = server.until(run, "succeeded", "failed")
         assert (ended["status"], ended["error"]) == ("succeeded", None)
         assert server.stop() == 0
-    assert DeltaTable(jobs / "lake/orders").count() == ROWS
+    assert DeltaTable(f"{lake}/orders", storage_options=azurite.storage_options).count() == ROWS
 
 
 BLINK = """\

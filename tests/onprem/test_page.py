@@ -19,6 +19,7 @@ from copy_core.service.settings import SETTINGS, Settings
 from tests import servers
 from tests.docs.pages import ROOT, blocks, text_of
 from tests.onprem import test_proxy
+from tests.ports import ports_of_ones_own
 
 PAGE = "docs/on-premises.md"
 FILES = ROOT / "infra/onprem"
@@ -61,10 +62,8 @@ def of_unit(name: str) -> list[str]:
 class Machine:
     """A folder in place of a machine's root, and a terminal in a clone of this repository."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = str(free.getsockname()[1])
+    def __init__(self, root: Path, port: int) -> None:
+        self.root, self.port = root, str(port)
 
     def here(self, text: str) -> str:
         """Text that names places of the machine, as it names them in the folder."""
@@ -99,8 +98,9 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine(tmp_path)
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    with ports_of_ones_own(1) as [port]:
+        yield Machine(tmp_path, port)
 
 
 def environment_of(file: Path) -> dict[str, str]:

@@ -14,6 +14,7 @@ import pytest
 
 from tests import servers
 from tests.planted import planted
+from tests.ports import ports_of_ones_own
 from tests.web.served import Served
 
 TOKEN = planted("token")
@@ -93,9 +94,10 @@ def test_what_cannot_be_reached_at_the_start_ends_it_as_a_failure(
     options: tuple[str, ...], says: str, jobs: Path
 ) -> None:
     # With the code for what passes by itself.
-    nobody = servers.Azurite(*servers._free_ports(3))
-    nowhere = {"STORAGE": nobody.connection_string, "HTTPS_PROXY": nobody.blob_origin}
-    done = start(jobs, *options, **PRINCIPAL, **nowhere)
+    with ports_of_ones_own(3) as ports:
+        nobody = servers.Azurite(*ports)
+        nowhere = {"STORAGE": nobody.connection_string, "HTTPS_PROXY": nobody.blob_origin}
+        done = start(jobs, *options, **PRINCIPAL, **nowhere)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("error:") == 1
     assert says in done.stderr
