@@ -6,6 +6,7 @@ import pytest
 
 from tests import servers
 from tests.durable.conftest import MakeSite
+from tests.durable.gate import Gate
 from tests.durable.host.events import Kind
 from tests.durable.proxy import Proxy
 from tests.durable.shop import Shop
@@ -52,14 +53,16 @@ def test_a_run_with_failures_waits_and_retries(
 
 
 def test_a_run_that_is_cancelled(
-    make_site: MakeSite, azurite: servers.Azurite, flags: tuple[str, ...]
+    make_site: MakeSite, azurite: servers.Azurite, gate: Gate, flags: tuple[str, ...]
 ) -> None:
-    site = make_site(*flags)
+    site = make_site(*flags, environment=gate.environment)
     shop = Shop(site, azurite, 8)
+    gate.close(shop.tables[-1])
     job = shop.job("cancel", limits={"parallel_tables": 2})
     run_id = site.run(job)
     until(lambda: shop.copied(shop.tables[0]))
     assert site.ask("POST", f"/api/runs/{run_id}/cancel").status == 202
+    gate.open()
     assert site.ended(run_id)["status"] == "cancelled"
     assert site.ended(site.run(job))["status"] == "succeeded"
     shop.check()

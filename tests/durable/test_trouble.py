@@ -9,6 +9,7 @@ from azure.storage.blob import BlobServiceClient, ContainerClient
 
 from tests import servers
 from tests.durable.conftest import MakeSite
+from tests.durable.gate import Gate
 from tests.durable.proxy import Proxy
 from tests.durable.shop import Shop
 from tests.durable.site import Site, unique, until
@@ -17,14 +18,16 @@ from tests.durable.test_app import blob_created, due_now
 
 @pytest.mark.parametrize("after", [False, True], ids=["refused", "answer-lost"])
 def test_a_run_goes_through_a_state_store_that_is_busy(
-    make_site: MakeSite, azurite: servers.Azurite, proxy: Proxy, after: bool
+    make_site: MakeSite, azurite: servers.Azurite, proxy: Proxy, gate: Gate, after: bool
 ) -> None:
     """Whether a write that was answered with 503 was made, nobody knows."""
-    site = make_site("--no-timers", environment=proxy.environment)
+    site = make_site("--no-timers", environment=proxy.environment | gate.environment)
     shop = Shop(site, azurite, 6)
+    gate.close(*shop.tables)
     run_id = site.run(shop.job("busy"))
     until(lambda: site.report()["activities"].get("plan_tables"))
     proxy.fail(503, times=25, every=3, after=after)
+    gate.open()
     run = site.ended(run_id)
     assert proxy.left == 0
     assert run["status"] == "succeeded", run

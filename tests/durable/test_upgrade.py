@@ -12,6 +12,7 @@ import pytest
 from copy_core.state import lease
 from copy_core.state.azure_tables import AzureTablesStateStore
 from tests import servers
+from tests.durable.gate import Gate
 from tests.durable.shop import Shop
 from tests.durable.site import ROOT, Site, until
 
@@ -38,7 +39,15 @@ flow.{flow} = changed
 
 
 class Upgraded(Site):
-    """A site whose app is replaced under its runs by one with another control flow."""
+    """A site whose app is replaced under its runs by one with another control flow.
+
+    Args:
+        gate: stands before its lake, and is opened when the other app is there.
+    """
+
+    def __init__(self, folder: Path, azurite: servers.Azurite, *flags: str, gate: Gate) -> None:
+        super().__init__(folder, azurite, *flags, environment=gate.environment)
+        self.gate = gate
 
     def deploy(self, app: Path, change: str) -> None:
         app.mkdir()
@@ -47,6 +56,7 @@ class Upgraded(Site):
         self.kill()
         self._app = app
         self.start()
+        self.gate.open()
 
     def stop(self) -> None:
         """Stops it; the host complains of what its runs are not to survive here."""
@@ -54,10 +64,10 @@ class Upgraded(Site):
 
 
 @pytest.fixture
-def site(tmp_path: Path, azurite: servers.Azurite) -> Any:
+def site(tmp_path: Path, azurite: servers.Azurite, gate: Gate) -> Any:
     folder = tmp_path / "site"
     folder.mkdir()
-    site = Upgraded(folder, azurite, "--no-timers")
+    site = Upgraded(folder, azurite, "--no-timers", gate=gate)
     try:
         site.start()
         yield site
@@ -65,8 +75,9 @@ def site(tmp_path: Path, azurite: servers.Azurite) -> Any:
         site.stop()
 
 
-def under_way(site: Site, shop: Shop) -> tuple[str, str]:
+def under_way(site: Upgraded, shop: Shop) -> tuple[str, str]:
     """A job, and a run of it that is in the middle of its parts."""
+    site.gate.close(*shop.tables, after=3)
     job = shop.job("upgrade", parts=15, limits={"parallel_tables": 2, "parallel_parts": 2})
     run_id = site.run(job)
     until(lambda: site.report()["activities"].get("copy_part", 0) > 2)
