@@ -209,6 +209,8 @@ def _azurite_command(folder: Path, ports: list[int]) -> list[str]:
     command += ["--location", str(folder)]
     for service, port in zip(("blob", "queue", "table"), ports, strict=True):
         command += [f"--{service}Host", "127.0.0.1", f"--{service}Port", str(port)]
+        # After five seconds it would break off connections, even one with a request on the way.
+        command += [f"--{service}KeepAliveTimeout", "3600"]
     return command
 
 
@@ -218,14 +220,22 @@ _PUBLISHED = (
 )
 
 # LocalStack 4.9 listens on all interfaces, whatever GATEWAY_LISTEN says, and keeps what is uploaded
-# in parts where every LocalStack of the machine does; here it is told otherwise.
+# in parts where every LocalStack of the machine does; here it is told otherwise. Without its port,
+# which others may take before it is there, it would say that it is ready; here it ends.
 _AT_HOME = """
 import os
-from functools import partial
 from localstack.services.s3 import provider
 from twisted.internet import endpoints
 provider.DEFAULT_S3_TMP_DIR = os.path.join(os.environ["FILESYSTEM_ROOT"], "s3")
-endpoints.TCP4ServerEndpoint = partial(endpoints.TCP4ServerEndpoint, interface="127.0.0.1")
+class AtHome(endpoints.TCP4ServerEndpoint):
+    def __init__(self, reactor, port):
+        super().__init__(reactor, port, interface="127.0.0.1")
+    def listen(self, factory):
+        return super().listen(factory).addErrback(self.end)
+    def end(self, failure):
+        failure.printTraceback()
+        os._exit(1)
+endpoints.TCP4ServerEndpoint = AtHome
 from localstack.runtime.main import main
 main()
 """

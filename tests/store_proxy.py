@@ -51,7 +51,10 @@ class Exchange:
         self._handler = handler
         self.method, self.path = handler.command, handler.path
         self.headers = {k: v for k, v in handler.headers.items() if k.lower() not in _BY_HOP}
-        self.body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        size = int(handler.headers.get("Content-Length") or 0)
+        self.body = handler.rfile.read(size)
+        if len(self.body) < size:  # the store would take it for the whole
+            raise ConnectionError("whoever asked is gone amid the body")
 
     def forward(self) -> Answer:
         """Asks the store, which does what it is asked for."""

@@ -10,7 +10,9 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pyarrow as pa
 import pytest
 from azure.core import MatchConditions
@@ -63,7 +65,7 @@ def test_azurite_holds_a_delta_table(azurite: servers.Azurite, name: str) -> Non
 
 
 def test_localstack_returns_what_was_put(localstack: servers.LocalStack, name: str) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", localstack.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", localstack.port, timeout=60)
     try:
         for method, path, body in [("PUT", "", None), ("PUT", "/k", b"v"), ("GET", "/k", None)]:
             connection.request(method, f"/{name}{path}", body)
@@ -108,13 +110,16 @@ def test_a_server_dies_with_a_killed_session(holder: subprocess.Popen[str], tmp_
     assert holder.stdout is not None
     port = int(holder.stdout.readline())
     socket.create_connection(("127.0.0.1", port)).close()
+    mine = ("127.0.0.1", port), psutil.CONN_LISTEN
+    [pid] = [c.pid for c in psutil.net_connections("tcp4") if (c.laddr, c.status) == mine]
+    server = psutil.Process(pid)
     os.kill(holder.pid, signal.SIGKILL)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while (tmp_path / "session").exists():
         assert time.monotonic() < deadline, "the killed session's server still runs"
         time.sleep(0.02)
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port))
+    # Not whether nobody answers there: others may have been given the port by now.
+    assert not server.is_running()
 
 
 def test_a_missing_server_names_the_command_to_run(
@@ -131,6 +136,12 @@ def test_a_server_that_does_not_start_says_why(
     broken = servers._Server(
         1, lambda _folder, _ports: ["sh", "-c", "echo no luck; exit 3"], lambda _f, _p: {}
     )
-    monkeypatch.setattr(servers, "START_SECONDS", 0.2)
+
+    def now() -> float:
+        # The time is up once it has spoken, however long a loaded machine takes to start it.
+        log = tmp_path / "log"
+        return servers.START_SECONDS if log.exists() and log.read_text() else 0.0
+
+    monkeypatch.setattr(servers, "time", SimpleNamespace(monotonic=now, sleep=time.sleep))
     with pytest.raises(servers.ServerError, match="no luck"):
         servers._start(broken, tmp_path)

@@ -54,3 +54,14 @@ def test_who_asks_is_told_from_others_at_the_same_port() -> None:
         with suppress(ConnectionResetError):
             assert asking.recv(1) == b""
     assert askers == [os.getpid()]
+
+
+def test_half_a_body_is_no_request() -> None:
+    """The store would take it for the whole."""
+    with proxy("http://127.0.0.1:9") as server:
+        with socket.create_connection(("127.0.0.1", server.server_port)) as asking:
+            asking.sendall(b"PUT /x HTTP/1.1\r\nContent-Length: 1000\r\n\r\n" + bytes(500))
+            asking.shutdown(socket.SHUT_WR)
+            asking.settimeout(60)
+            assert asking.recv(1) == b""
+        assert server.requests == []
