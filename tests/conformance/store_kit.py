@@ -293,11 +293,13 @@ class StoreKit:
     # Writing
 
     def test_a_put_says_what_is_there(self, store: Store) -> None:
+        before = store.now()
         entry = store.put("a/x", b"123")
         found = store.stat("a/x")
         assert found is not None
         assert untimed(found) == untimed(entry)
-        assert abs(found.modified - entry.modified) <= 2 * 10**9
+        # Some say when they answered instead, and a busy one takes its time.
+        assert abs(found.modified - entry.modified) <= store.now() - before
 
     def test_a_put_replaces(self, store: Store) -> None:
         store.put("x", b"1")
@@ -609,8 +611,9 @@ class StoreKit:
     # The store itself
 
     def test_its_clock_is_that_of_its_objects(self, store: Store) -> None:
-        assert abs(store.now() - time.time_ns()) < 5 * 10**9
+        begun = time.time_ns()
         before = store.now()
+        assert begun - 5 * 10**9 < before < time.time_ns() + 5 * 10**9
         store.put("x", b"1")
         entry = store.stat("x")
         assert entry is not None

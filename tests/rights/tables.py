@@ -18,7 +18,6 @@ from copy_core.connectors.options import Connection, DeltaOptions, SqliteOptions
 from tests.crash.places import TABLE, SqliteTable
 from tests.matrix.cells import FIRST, run
 
-_SECONDS = 60
 _BY = {"partition_by": ["rev"], "filter": [{"column": "id", "op": "<=", "value": 5}]}
 
 
@@ -37,7 +36,6 @@ def copied(direction: str, folder: Path, lake: DeltaOptions) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=_SECONDS,
         check=False,
     )
     return done.stdout if done.returncode else ""

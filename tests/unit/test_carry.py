@@ -416,12 +416,21 @@ def test_a_piece_does_not_wait_for_one_that_will_not_come() -> None:
     assert not waiting.is_alive()
 
 
-def test_who_stops_looking_stops_the_work(ends: Ends) -> None:
+def test_who_stops_looking_stops_the_work(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
     for n in range(50):
         ends.put(f"{n:02}", 4 * PIECE)
+    looked = threading.Event()
+
+    def begin(entry: Entry) -> Properties:
+        # All others may arrive before the first one does.
+        assert entry.key != "49" or looked.wait(60)
+        return Properties()
+
+    monkeypatch.setattr(ends.source, "properties", begin)
     items = ((entry, entry.key) for entry in ends.source.list())
     carried: Iterator[Carried] = carry(Errand(ends.source, ends.destination), items)
     assert next(carried).entry.key == "00"
+    looked.set()
     carried.close()  # type: ignore[attr-defined]
     assert not [t for t in threading.enumerate() if t.name.startswith("carry")]
     assert len(ends.arrived()) < 50

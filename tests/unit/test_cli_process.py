@@ -97,7 +97,8 @@ def _start(how: str, job: Path) -> Iterator[subprocess.Popen[str]]:
     both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     child: subprocess.Popen[str]
     with subprocess.Popen(command, **both) as child:  # type: ignore[call-overload]  # by keyword
-        _wait_for("reading", child)
+        for _ in range(2):  # Both tables: one that is not planned yet would not be pending.
+            _wait_for("reading", child)
         yield child
         child.kill()
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from copy_core.state.lease import LOOK_S
 from tests import servers
 from tests.durable.host.events import Event, Kind, event
 from tools.cost import counts, idle, page, prices, rules, scenarios
@@ -36,6 +38,15 @@ def app(azurite: servers.Azurite, tmp_path_factory: pytest.TempPathFactory) -> I
         yield app
 
 
+def copied(app: App, copy: Copy, name: str) -> Counted:
+    """As `scenarios.copied`. A step that a busy machine holds up asks every few seconds whether its
+    run is to stop: these looks are left out.
+    """
+    counted = scenarios.copied(app, copy, name)
+    reads = counted.requests["state.read"] - int(counted.seconds.packed / LOOK_S)
+    return replace(counted, requests={**counted.requests, "state.read": reads})
+
+
 def grown(now: Counted, before: Counted) -> dict[str, Any]:
     """What takes more requests, activities or messages than it did."""
     found = {**now.requests, **vars(now.durable)}
@@ -53,16 +64,16 @@ def test_a_tick_takes_no_more_than_is_documented(app: App) -> None:
 
 
 def test_a_table_with_nothing_new_takes_no_more_than_is_documented(app: App) -> None:
-    one = scenarios.copied(app, Copy(1), "one")
+    one = copied(app, Copy(1), "one")
     assert grown(one, STORED["unchanged_1"]) == {}
-    more = scenarios.copied(app, Copy(MORE), "more")
+    more = copied(app, Copy(MORE), "more")
     a_table = (Usage.of(more) - Usage.of(one)) * (1 / (MORE - 1))
     assert a_table.tables <= Model.fit(STORED).unchanged.tables
     assert (a_table.lists, a_table.reads, a_table.writes, a_table.executions) == (0, 0, 0, 0)
 
 
 def test_a_table_with_new_rows_takes_no_more_than_is_documented(app: App) -> None:
-    counted = scenarios.copied(app, scenarios.COPIES["changed_1"], "changed")
+    counted = copied(app, scenarios.COPIES["changed_1"], "changed")
     assert grown(counted, STORED["changed_1"]) == {}
 
 

@@ -153,7 +153,9 @@ def test_what_the_servers_hold_is_looked_at(folder: Path) -> None:
         state = AzureTablesStateStore.from_connection_string(azurite.connection_string)
         with state as store:
             store.put("p", "k", {"url": f"x?key={secret}"})
-        places = sorted(where for where, _ in stored.leaked(root))
+        # Azurite writes its tables down every few seconds: then the row is in a file as well.
+        hits = (where for where, _ in stored.leaked(root))
+        places = sorted(where for where in hits if "__azurite_db_table__" not in where)
     assert [place.split()[1] for place in places] == ["object", "row", "servers'"]
 
 

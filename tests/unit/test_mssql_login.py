@@ -31,10 +31,11 @@ def test_who_signs_in_otherwise_needs_no_token() -> None:
 def test_a_port_where_nobody_listens_may_be_a_server_that_starts(
     opened: Callable[[MssqlOptions], object],
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with pytest.raises(TransientError, match="nobody listens") as e:
-        opened(options(f"127.0.0.1,{port}"))
+    with socket.socket() as held:  # it is bound, or others might listen there by then
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        with pytest.raises(TransientError, match="nobody listens") as e:
+            opened(options(f"127.0.0.1,{port}"))
     assert e.value.code == "unreachable"
 
 

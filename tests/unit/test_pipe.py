@@ -47,7 +47,7 @@ def test_no_more_waits_than_is_allowed_one_item_apart(ahead: int, most: int) -> 
 
     rows = read_ahead(source(), ahead)
     assert next(rows) == 0
-    assert full.wait(10)
+    assert full.wait(60)
     # One was taken by the consumer, `most` wait, one is in the source's hand.
     assert len(taken) <= 1 + most + 1
     assert list(rows) == list(range(1, 100))

@@ -9,7 +9,9 @@ import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -19,6 +21,7 @@ from copy_core.connectors import memory
 from copy_core.errors import ConfigError, ConflictError, TransientError
 from copy_core.model import RunRequest, RunStatus, RunSummary, Slice, TableResult
 from copy_core.runners.launcher import LocalLauncher
+from copy_core.runners.threaded import ThreadedRun
 from copy_core.service import interrupted, runs
 from copy_core.service.catalog import open_catalog
 from copy_core.service.run_records import RunView
@@ -239,16 +242,24 @@ def test_a_job_that_is_held_starts_nothing_and_names_the_holder(desk: Desk) -> N
     assert unknown.value.code == "run-unknown"
 
 
-def test_a_job_can_be_run_again_as_soon_as_its_run_is_seen_to_have_ended(desk: Desk) -> None:
+def test_a_job_can_be_run_again_as_soon_as_its_run_is_seen_to_have_ended(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     desk.job("trial", "a")
     service = desk.service()
     first = ended(service, desk.start(service))
     # A run records its end, and lets go of the job a moment later.
     lease.claim(desk.store, "trial", 60, lease.Owner(run_id=first.run_id, holder="copyjob serve"))
-    letting_go = threading.Timer(0.3, lease.release, [desk.store, "trial", first.run_id])
-    letting_go.start()
-    assert ended(service, desk.start(service)).status == "succeeded"
-    letting_go.join()
+    looks = count(1)
+
+    def sleep(_seconds: float) -> None:
+        if next(looks) == 3:
+            lease.release(desk.store, "trial", first.run_id)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "time", SimpleNamespace(sleep=sleep))
+        run_id = desk.start(service)
+    assert ended(service, run_id).status == "succeeded"
 
 
 @pytest.mark.parametrize(
@@ -365,13 +376,21 @@ def test_what_a_stop_of_the_server_cuts_off_goes_on_at_the_next_start(desk: Desk
     assert interrupted.left_open(again) == []
 
 
-def test_a_stop_waits_for_the_batches_at_hand(desk: Desk) -> None:
+def test_a_stop_waits_for_the_batches_at_hand(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, interrupt = threading.Event(), ThreadedRun.interrupt
+
+    def tell(run: ThreadedRun) -> None:
+        interrupt(run)
+        asked.set()
+
+    monkeypatch.setattr(ThreadedRun, "interrupt", tell)
     desk.job("trial", "gated")
     service = desk.service()
     run_id = desk.start(service)
     desk.reading.wait()
     stopping = threading.Thread(target=stop, args=[service])
     stopping.start()
+    asked.wait()  # or the run might go on, and end, before it is asked to stop
     stopping.join(0.2)
     assert stopping.is_alive()
     desk.open.set()
