@@ -21,8 +21,9 @@ settings.register_profile(
 )
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
-# Tests reach this machine alone: where virtual machines of Azure ask for tokens, nobody answers.
+# Tests reach this machine alone: where virtual machines ask who they are, nobody answers.
 os.environ["AZURE_POD_IDENTITY_AUTHORITY_HOST"] = "http://127.0.0.1:9"
+os.environ["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = "http://127.0.0.1:9"
 
 _root = pytest.StashKey[Path]()
 _session = pytest.StashKey[ExitStack]()
