@@ -30,6 +30,8 @@ HERE = Path(__file__).resolve().parents[1]
 AZURITE = HERE / ".tools/azurite/node_modules/.bin/azurite"
 LOCALSTACK = HERE / ".tools/localstack/bin/python"
 START_SECONDS = 60.0
+# Opened here: between fork and exec a child must not wait for a lock that another thread held.
+_LIBC = ctypes.CDLL(None)
 
 
 class ServerError(RuntimeError):
@@ -300,7 +302,7 @@ def die_with_parent() -> None:
     """On Linux, end this process when its parent ends, however that ends."""
     if sys.platform == "linux":
         set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+        _LIBC.prctl(set_parent_death_signal, signal.SIGKILL)
 
 
 def _free_ports(count: int) -> list[int]:

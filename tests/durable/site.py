@@ -81,7 +81,7 @@ class Site:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                preexec_fn=servers.die_with_parent,  # noqa: PLW1509 - it is the main thread's
+                preexec_fn=servers.die_with_parent,  # noqa: PLW1509 - it takes no lock
             )
         assert self._process.stdout is not None
         said = self._process.stdout.readline()

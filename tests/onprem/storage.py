@@ -43,7 +43,7 @@ class OwnStorage:
                 env=os.environ | azurite.environment(self._folder, self._ports),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                preexec_fn=servers.die_with_parent,  # noqa: PLW1509 - no other thread runs yet
+                preexec_fn=servers.die_with_parent,  # noqa: PLW1509 - it takes no lock
             )
         )
         self._running.callback(process.send_signal, signal.SIGTERM)

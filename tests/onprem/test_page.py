@@ -148,7 +148,7 @@ def test_what_is_installed_starts_and_copies(
         cwd=tmp_path,
         env={"PATH": "/usr/bin:/bin", "NOTIFY_SOCKET": manager.getsockname(), **given},
         stdout=subprocess.DEVNULL,
-        preexec_fn=servers.die_with_parent,  # noqa: PLW1509 - no other thread runs yet
+        preexec_fn=servers.die_with_parent,  # noqa: PLW1509 - it takes no lock
     ) as service:
         assert manager.recv(100) == b"READY=1"
         said = machine.type(*scripts("4. Connections and a first job")[1:])

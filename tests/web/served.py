@@ -34,7 +34,7 @@ class Served:
             stderr=self._errors,
             text=True,
             env={**clean, **environment},
-            preexec_fn=servers.die_with_parent,  # noqa: PLW1509 - no other thread runs yet
+            preexec_fn=servers.die_with_parent,  # noqa: PLW1509 - it takes no lock
         )
         assert self.process.stdout is not None
         self.said = [self.process.stdout.readline() for _ in range(2)]
