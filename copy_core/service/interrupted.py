@@ -49,11 +49,12 @@ async def take_up(service: Service, run_ids: Sequence[str]) -> list[str]:
 async def _taken_up(service: Service, run_id: str) -> bool:
     """Resumes a run if it was interrupted; False when it is to be asked again."""
     try:
+        if (await runs.get(service, run_id)).status == "running":
+            return False
+        # Its record comes second: until it has lost its job, a run may end by itself.
         found = await asyncio.to_thread(history.run, service.store, run_id)
         if found is None or found.status != "running":
             return True  # it ended by itself, or somebody resumed it
-        if (await runs.get(service, run_id)).status == "running":
-            return False
         if await asyncio.to_thread(_told_to_stop, service.store, found.job, run_id):
             await runs.cancel(service, run_id)
             return True

@@ -532,7 +532,18 @@ def test_a_run_that_was_cancelled_when_it_was_dead_already_is_not_taken_up(desk:
     assert [run.status for run in runs.listed(service).runs] == ["cancelled"]
 
 
-@pytest.mark.parametrize("status", ["failed", "cancelled", "succeeded", "interrupted"])
+def end(desk: Desk, run_id: str, status: RunStatus) -> None:
+    """Ends a run as its process does."""
+    at = datetime.now(UTC).isoformat()
+    summary = RunSummary(run_id=run_id, job="trial", status=status, started_at=at, ended_at=at)
+    history.end(desk.store, summary)
+    lease.release(desk.store, "trial", run_id)
+
+
+ENDS: list[RunStatus] = ["failed", "cancelled", "succeeded", "interrupted"]
+
+
+@pytest.mark.parametrize("status", ENDS)
 def test_a_run_that_was_under_way_elsewhere_and_has_ended_is_not_taken_up(
     desk: Desk, status: RunStatus
 ) -> None:
@@ -540,12 +551,29 @@ def test_a_run_that_was_under_way_elsewhere_and_has_ended_is_not_taken_up(
     service = desk.service()
     run_id = died(desk, holds=60)
     left = now(interrupted.take_up(service, interrupted.left_open(service)))
-    at = datetime.now(UTC).isoformat()
-    summary = RunSummary(run_id=run_id, job="trial", status=status, started_at=at, ended_at=at)
-    history.end(desk.store, summary)
-    lease.release(desk.store, "trial", run_id)
+    end(desk, run_id, status)
     assert now(interrupted.take_up(service, left)) == []
     assert len(runs.listed(service).runs) == 1
+
+
+@pytest.mark.parametrize("status", ENDS)
+def test_a_run_that_ends_while_it_is_looked_at_is_not_taken_up(
+    desk: Desk, status: RunStatus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.job("trial", "a")
+    service = desk.service()
+    left = [died(desk, holds=60)]
+    look = history.run
+
+    def look_and_end(*args: Any) -> RunSummary | None:
+        found = look(*args)
+        monkeypatch.setattr(history, "run", look)
+        end(desk, left[0], status)
+        return found
+
+    monkeypatch.setattr(history, "run", look_and_end)
+    assert now(interrupted.take_up(service, left)) == []
+    assert [run.status for run in runs.listed(service).runs] == [status]
 
 
 def test_a_run_is_resumed_once_and_the_new_run_then(desk: Desk) -> None:

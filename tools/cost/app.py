@@ -7,12 +7,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from datetime import UTC, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from azure.storage.blob import BlobServiceClient
 
+from copy_core.service import retention
 from copy_core.state.azure_tables import AzureTablesStateStore
 from tests import servers
 from tests.durable.site import Site, unique, until
@@ -91,12 +92,13 @@ class App:
             method == "GET" and "purged" in path for method, path in list(self._tables.requests)
         )
 
-    def purged(self) -> bool:
-        """Whether `retention.daily` has noted that it is done for today."""
+    def never_purge(self) -> None:
+        """Has the app believe that what it removes once a day was removed for good: it would count
+        for what is measured at midnight.
+        """
         store = AzureTablesStateStore.from_connection_string(self._azurite.connection_string)
         with closing(store):
-            row = store.get("service/", "purged")
-        return row is not None and row.value["day"] == datetime.now(UTC).date().isoformat()
+            store.put(retention.PARTITION, "purged", {"day": date.max.isoformat()})
 
     def _service(self) -> BlobServiceClient:
         return BlobServiceClient.from_connection_string(self._azurite.connection_string)
@@ -107,7 +109,7 @@ class App:
 
 @contextmanager
 def started(folder: Path, azurite: servers.Azurite) -> Iterator[App]:
-    """An app that runs, and has ticked once on this day."""
+    """An app that runs."""
     with ExitStack() as stack:
         tables = stack.enter_context(proxy(azurite.table_endpoint))
         blobs = stack.enter_context(proxy(azurite.blob_endpoint))
@@ -115,8 +117,8 @@ def started(folder: Path, azurite: servers.Azurite) -> Iterator[App]:
         stack.callback(app.site.stop)
         app.site.start()
         app.put("connections", {"connections": _connections(app)})
+        app.never_purge()
         app.tick()
-        until(app.purged)
         yield app
 
 

@@ -24,7 +24,7 @@ from tools.cost.app import App
 from tools.cost.counts import Counted
 
 NEVER = "0 0 0 1 1 *"
-_AHEAD = timedelta(seconds=4)  # a tick on a busy machine is over by then
+_AHEAD = timedelta(seconds=10)  # a tick on a busy machine is over by then
 
 
 class Copy(NamedTuple):
