@@ -20,11 +20,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.planted import planted, planted_key
+from tests.ports import ports_of_ones_own
 
 HERE = Path(__file__).resolve().parents[1]
 AZURITE = HERE / ".tools/azurite/node_modules/.bin/azurite"
@@ -183,19 +184,19 @@ def keep(name: str, root: Path) -> None:
     with (
         _opened(root / "keepers.lock") as keepers,
         _opened(root / "session.lock") as session_end,
-        ExitStack() as server,
     ):
         fcntl.lockf(keepers, fcntl.LOCK_SH)
-        server.callback(shutil.rmtree, root, ignore_errors=True)
         try:
-            process, ports = _start(_SERVERS[name], Path(tempfile.mkdtemp(dir=root)))
+            with _running(_SERVERS[name], Path(tempfile.mkdtemp(dir=root))) as ports:
+                print(json.dumps(ports), flush=True)
+                fcntl.lockf(session_end, fcntl.LOCK_SH)
         except ServerError as error:
             print(json.dumps(str(error)), flush=True)
-            return
-        server.callback(process.wait)
-        server.callback(process.kill)
-        print(json.dumps(ports), flush=True)
-        fcntl.lockf(session_end, fcntl.LOCK_SH)
+        finally:
+            # Not while the session lives: its other servers, and those to come, need the files.
+            with suppress(BlockingIOError):
+                fcntl.lockf(session_end, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                shutil.rmtree(root, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -222,8 +223,7 @@ _PUBLISHED = (
 )
 
 # LocalStack 4.9 listens on all interfaces, whatever GATEWAY_LISTEN says, and keeps what is uploaded
-# in parts where every LocalStack of the machine does; here it is told otherwise. Without its port,
-# which others may take before it is there, it would say that it is ready; here it ends.
+# in parts where every LocalStack of the machine does; here it is told otherwise.
 _AT_HOME = """
 import os
 from localstack.services.s3 import provider
@@ -232,11 +232,6 @@ provider.DEFAULT_S3_TMP_DIR = os.path.join(os.environ["FILESYSTEM_ROOT"], "s3")
 class AtHome(endpoints.TCP4ServerEndpoint):
     def __init__(self, reactor, port):
         super().__init__(reactor, port, interface="127.0.0.1")
-    def listen(self, factory):
-        return super().listen(factory).addErrback(self.end)
-    def end(self, failure):
-        failure.printTraceback()
-        os._exit(1)
 endpoints.TCP4ServerEndpoint = AtHome
 from localstack.runtime.main import main
 main()
@@ -255,6 +250,9 @@ def _localstack_environment(folder: Path, ports: list[int]) -> dict[str, str]:
         # All its files in our folder: in a container it would take /var/lib/localstack.
         "OVERRIDE_IN_DOCKER": "0",
         "FILESYSTEM_ROOT": str(folder),
+        # Where it notes which plugins it has. Another's note may be half written, or empty for ever
+        # when that one was killed, and with it none starts.
+        "XDG_CACHE_HOME": str(folder),
     }
 
 
@@ -275,27 +273,32 @@ _SERVERS = {
 }
 
 
-def _start(server: _Server, folder: Path) -> tuple[subprocess.Popen[bytes], list[int]]:
+@contextmanager
+def _running(server: _Server, folder: Path) -> Iterator[list[int]]:
+    """Start a server; its ports, once it answers there, are nobody else's while it lives."""
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        ports = _free_ports(server.ports)
-        with (folder / "log").open("ab") as log:
-            process = subprocess.Popen(
-                server.command(folder, ports),
-                cwd=folder,
-                env=os.environ | server.environment(folder, ports),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                preexec_fn=die_with_parent,  # noqa: PLW1509  # a keeper has one thread
-            )
-        while process.poll() is None and time.monotonic() < deadline:
-            if all(_answers(port, server.health) for port in ports):
-                return process, ports
-            time.sleep(0.05)
-        process.kill()  # or it ended: perhaps another took a port meanwhile, so try others
-        process.wait()
-    raise ServerError((folder / "log").read_text(errors="replace")[-2000:] or "it said nothing")
+    with (
+        ports_of_ones_own(server.ports) as ports,
+        (folder / "log").open("ab") as log,
+        subprocess.Popen(
+            server.command(folder, ports),
+            cwd=folder,
+            env=os.environ | server.environment(folder, ports),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            preexec_fn=die_with_parent,  # noqa: PLW1509  # a keeper has one thread
+        ) as process,
+    ):
+        try:
+            while not all(_answers(port, server.health) for port in ports):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    said = (folder / "log").read_text(errors="replace")[-2000:]
+                    raise ServerError(said or "it said nothing")
+                time.sleep(0.05)
+            yield ports
+        finally:
+            process.kill()
 
 
 def die_with_parent() -> None:
@@ -303,14 +306,6 @@ def die_with_parent() -> None:
     if sys.platform == "linux":
         set_parent_death_signal = 1
         _LIBC.prctl(set_parent_death_signal, signal.SIGKILL)
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def _answers(port: int, health: str | None) -> bool:

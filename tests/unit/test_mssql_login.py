@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import struct
 from collections.abc import Callable
 
@@ -11,6 +10,7 @@ import pytest
 from copy_core.connectors.options import MssqlOptions
 from copy_core.connectors.sql.mssql import login
 from copy_core.errors import ConfigError, TransientError
+from tests.ports import ports_of_ones_own
 
 
 def options(server: str) -> MssqlOptions:
@@ -31,11 +31,11 @@ def test_who_signs_in_otherwise_needs_no_token() -> None:
 def test_a_port_where_nobody_listens_may_be_a_server_that_starts(
     opened: Callable[[MssqlOptions], object],
 ) -> None:
-    with socket.socket() as held:  # it is bound, or others might listen there by then
-        held.bind(("127.0.0.1", 0))
-        port = held.getsockname()[1]
-        with pytest.raises(TransientError, match="nobody listens") as e:
-            opened(options(f"127.0.0.1,{port}"))
+    with (
+        ports_of_ones_own(1) as [port],
+        pytest.raises(TransientError, match="nobody listens") as e,
+    ):
+        opened(options(f"127.0.0.1,{port}"))
     assert e.value.code == "unreachable"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 import urllib.request
 import uuid
@@ -17,6 +16,7 @@ from copy_core.connectors.files.store import NOTHING, Properties
 from copy_core.connectors.files.stores import s3_unfinished
 from copy_core.connectors.files.stores.s3 import S3Store
 from copy_core.errors import ConfigError, TerminalError, TransientError
+from tests.ports import ports_of_ones_own
 from tests.s3 import s3_client
 from tests.servers import LocalStack
 from tests.unit.s3_gate import Gate, Trouble, gate
@@ -339,10 +339,8 @@ class TestTrouble:
         assert (caught.value.code, caught.value.where["file"]) == ("unordered", "b")
 
     def test_nobody_there(self, bucket: str) -> None:
-        with socket.socket() as held:  # it is bound, or others might listen there by then
-            held.bind(("127.0.0.1", 0))
-            with pytest.raises(TransientError) as caught:
-                opened(bucket, f"http://127.0.0.1:{held.getsockname()[1]}").stat("x")
+        with ports_of_ones_own(1) as [port], pytest.raises(TransientError) as caught:
+            opened(bucket, f"http://127.0.0.1:{port}").stat("x")
         assert caught.value.code == "unreachable"
 
 

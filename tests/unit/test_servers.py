@@ -10,7 +10,6 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import psutil
 import pyarrow as pa
@@ -24,6 +23,13 @@ from pyarrow.fs import AzureFileSystem
 from tests import servers
 
 ROWS = pa.table({"id": [1, 2, 3]})
+
+
+def _serving(port: int) -> psutil.Process:
+    """The process that listens there."""
+    mine = ("127.0.0.1", port), psutil.CONN_LISTEN
+    [pid] = [c.pid for c in psutil.net_connections("tcp4") if (c.laddr, c.status) == mine]
+    return psutil.Process(pid)
 
 
 @pytest.fixture
@@ -81,6 +87,8 @@ def test_localstack_returns_what_was_put(localstack: servers.LocalStack, name: s
     assert table.to_pyarrow_table().equals(ROWS)
     elsewhere = Path("/tmp/localstack-s3-storage")  # where any LocalStack keeps parts by itself
     assert not (elsewhere / name).exists(), "it shares a folder with others, and leaves files"
+    at_home = Path(_serving(localstack.port).cwd()) / "plux"  # which plugins it has
+    assert at_home.exists(), "it reads at its start what others may just be writing"
 
 
 HOLDER = """
@@ -110,9 +118,7 @@ def test_a_server_dies_with_a_killed_session(holder: subprocess.Popen[str], tmp_
     assert holder.stdout is not None
     port = int(holder.stdout.readline())
     socket.create_connection(("127.0.0.1", port)).close()
-    mine = ("127.0.0.1", port), psutil.CONN_LISTEN
-    [pid] = [c.pid for c in psutil.net_connections("tcp4") if (c.laddr, c.status) == mine]
-    server = psutil.Process(pid)
+    server = _serving(port)
     os.kill(holder.pid, signal.SIGKILL)
     deadline = time.monotonic() + 60
     while (tmp_path / "session").exists():
@@ -130,18 +136,29 @@ def test_a_missing_server_names_the_command_to_run(
         servers.azurite(tmp_path)
 
 
-def test_a_server_that_does_not_start_says_why(
+def test_a_server_that_does_not_start_says_why_and_takes_nothing_with_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    broken = servers._Server(
-        1, lambda _folder, _ports: ["sh", "-c", "echo no luck; exit 3"], lambda _f, _p: {}
-    )
+    root = tmp_path / "session"
+    with servers.session(root):
+        with monkeypatch.context() as patch:
+            patch.setenv("PATH", str(tmp_path))  # Azurite does not find its node
+            with pytest.raises(servers.ServerError, match="node"):
+                servers.azurite(root)
+        port = servers.azurite(root).blob_port
+        socket.create_connection(("127.0.0.1", port)).close()
 
-    def now() -> float:
-        # The time is up once it has spoken, however long a loaded machine takes to start it.
-        log = tmp_path / "log"
-        return servers.START_SECONDS if log.exists() and log.read_text() else 0.0
 
-    monkeypatch.setattr(servers, "time", SimpleNamespace(monotonic=now, sleep=time.sleep))
-    with pytest.raises(servers.ServerError, match="no luck"):
-        servers._start(broken, tmp_path)
+def test_nobody_is_given_a_port_that_a_server_has_yet_to_take(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def command(_folder: Path, ports: list[int]) -> list[str]:
+        for port in ports:
+            with socket.socket() as other, pytest.raises(OSError, match="in use"):
+                other.bind(("127.0.0.1", port))
+        return ["sh", "-c", "echo no luck; exit 3"]
+
+    late = servers._Server(2, command, lambda _folder, _ports: {})
+    monkeypatch.setitem(servers._SERVERS, "late", late)
+    servers.keep("late", tmp_path)
+    assert "no luck" in capsys.readouterr().out
