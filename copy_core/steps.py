@@ -158,7 +158,7 @@ def end_run(store: StateStore, arg: JsonDict) -> JsonDict:
     try:
         lease.release(store, run["job"], run["run_id"])
     except ConflictError as e:
-        log.warning("the lease was lost before the run ended: %s", e)
+        log.info("the job is another run's by now: %s", e)
     telemetry.finished(summary)
     return summary.model_copy(update={"tables": ()}).to_json()
 

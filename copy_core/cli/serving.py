@@ -168,7 +168,8 @@ async def _minutes() -> AsyncIterator[datetime]:
         if minute != begun:
             begun = minute
             yield now
-        await asyncio.sleep((minute + _MINUTE - datetime.now(UTC)).total_seconds())
+        left = minute + _MINUTE - datetime.now(UTC)
+        await asyncio.sleep(min(left, _MINUTE).total_seconds())  # it may be set back by now
 
 
 @contextmanager

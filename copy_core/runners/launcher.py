@@ -44,7 +44,8 @@ class LocalLauncher(Launcher):
         self._closed = False
 
     async def start(self, request: RunRequest) -> bool:
-        """As every launcher does; returns once the run holds its job and is in the history.
+        """As every launcher does; returns once the run holds its job and is in the history, also
+        to whoever asks for it meanwhile.
 
         Raises:
             ConfigError: the job cannot be read.
@@ -80,13 +81,16 @@ class LocalLauncher(Launcher):
                     code="stopping",
                     job=request.job,
                 )
-            if request.run_id in self._runs or history.run(self._store, request.run_id):
-                return False
-            run = ThreadedRun(request, loaded, self._store, self._turns, self._ended)
-            self._runs[request.run_id] = run
-            run.start()
+            run = self._runs.get(request.run_id)
+            anew = run is None
+            if run is None:
+                if history.run(self._store, request.run_id):
+                    return False
+                run = ThreadedRun(request, loaded, self._store, self._turns, self._ended)
+                run.start()
+                self._runs[request.run_id] = run
         run.begun.result()
-        return True
+        return anew
 
     def _ended(self, run_id: str) -> None:
         with self._lock:

@@ -75,7 +75,7 @@ class ThreadedRun(LocalRunner):
             with ExitStack() as self._turn:
                 self.run(request.tables, request.trigger, request.run_id, full=request.full)
         except _Interrupted:
-            self._give_back()
+            log.debug("run %s goes on after the next start", request.run_id)
         except Exception as e:  # noqa: BLE001 - the last words of a thread
             log.exception("run %s broke off: %s", request.run_id, classify(e))
         finally:
@@ -101,6 +101,8 @@ class ThreadedRun(LocalRunner):
             self.counts.tables = outcome.value["count"]
             self.begun.set_result(None)
             self._wait_for_turn()
+        elif outcome.error and outcome.error["code"] == lease.ELSEWHERE:
+            self.begun.set_result(None)  # another server was asked for it too, and was faster
         elif outcome.status == "conflict" and outcome.error:
             held = lease.holder_of(self._context.store, job)
             self.begun.set_exception(_conflict(outcome.error, str(held or "")))
@@ -130,23 +132,19 @@ class ThreadedRun(LocalRunner):
         self._turn.callback(self._turns.release)
 
     def _goes_on(self) -> bool:
-        """Whether the next start of the server is to go on with the run.
+        """Whether the next start of the server is to go on with the run; if so, its job is free.
 
-        It is not when somebody asked for this very run to stop, or another run has the job.
+        It is not when somebody asked for this very run to stop, or another run has the job. To give
+        the job back is the look at that: nobody can ask in between.
         """
         if not self._interrupted:
             return False
+        store, job, run_id = self._context.store, self._request.job, self._request.run_id
         try:
-            lease.check(self._context.store, self._request.job, self._request.run_id)
+            lease.release(store, job, run_id, unless_stopped=True)
         except (Cancelled, ConflictError):
             return False
         return True
-
-    def _give_back(self) -> None:
-        try:
-            lease.release(self._context.store, self._request.job, self._request.run_id)
-        except CopyJobError as e:
-            log.warning("the job could not be given back: %s", e)
 
 
 class _Interrupted(Exception):  # noqa: N818 - it goes on, so it is no error

@@ -92,7 +92,15 @@ class Catalog:
             JobFileError: something is wrong in it or in the file with the connections; code
                 `job-name` when it only calls itself by another name.
         """
-        return self._loaded(self.document(name), self._connections())
+        return self.read(self.document(name))
+
+    def read(self, document: JobDocument) -> Loaded:
+        """A job and its connections, by a document of it.
+
+        Raises:
+            JobFileError: as for `load`.
+        """
+        return self._loaded(document, self._connections())
 
     def loaded(self) -> Iterator[tuple[str, Loaded | CopyJobError]]:
         """All jobs in order, each with what was loaded or why it could not be."""

@@ -23,14 +23,8 @@ def left_open(service: Service) -> list[str]:
 
     Older ones do not matter: what they left was taken up by the run after them.
     """
-    found = []
-    for job in service.catalog.names():
-        for run in history.runs(service.store, job, _LATEST).runs:
-            if run.status == "running":
-                found.append(run.run_id)
-            if run.status not in ("skipped", "conflict"):
-                break
-    return found
+    latest = (_latest(service.store, job) for job in service.catalog.names())
+    return [run.run_id for run in latest if run and run.status == "running"]
 
 
 async def take_up(service: Service, run_ids: Sequence[str]) -> list[str]:
@@ -49,16 +43,19 @@ async def take_up(service: Service, run_ids: Sequence[str]) -> list[str]:
 async def _taken_up(service: Service, run_id: str) -> bool:
     """Resumes a run if it was interrupted; False when it is to be asked again."""
     try:
-        if (await runs.get(service, run_id)).status == "running":
+        run = await runs.get(service, run_id)
+        if run.status == "running":
             return False
-        # Its record comes second: until it has lost its job, a run may end by itself.
-        found = await asyncio.to_thread(history.run, service.store, run_id)
-        if found is None or found.status != "running":
-            return True  # it ended by itself, or somebody resumed it
-        if await asyncio.to_thread(_told_to_stop, service.store, found.job, run_id):
+        latest = await asyncio.to_thread(_latest, service.store, run.job)
+        if run.ended_at or (latest and latest.run_id != run_id):
+            return True  # it ended by itself, somebody resumed it, or another run came after it
+        if await asyncio.to_thread(_told_to_stop, service.store, run.job, run_id):
             await runs.cancel(service, run_id)
             return True
-        resumed = await runs.resume(service, run_id)
+        resumed = await runs.go_on(service, run)
+        if (await runs.get(service, run_id)).status == "cancelled":  # while the new one began
+            await runs.cancel(service, resumed.run_id)
+            return True
         log.warning("run %s was interrupted, and goes on as %s", run_id, resumed.run_id)
     except TransientError as e:
         log.warning("run %s cannot be taken up again yet: %s", run_id, e)
@@ -68,6 +65,12 @@ async def _taken_up(service: Service, run_id: str) -> bool:
     except CopyJobError as e:
         log.warning("run %s cannot be taken up again: %s", run_id, e)
     return True
+
+
+def _latest(store: StateStore, job: str) -> history.RunHeader | None:
+    """The run of a job that began last."""
+    found = history.runs(store, job, _LATEST).runs
+    return next((run for run in found if run.status not in ("skipped", "conflict")), None)
 
 
 def _told_to_stop(store: StateStore, job: str, run_id: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from copy_core.errors import ConflictError
@@ -34,14 +35,33 @@ def found(store: StateStore, run_id: str) -> RunSummary | None:
     return run if status == "running" else history.run(store, run_id)
 
 
-def close(store: StateStore, run: RunView, status: RunStatus) -> None:
-    """Records how a run that was interrupted is to be remembered, and gives its job back."""
+def holder(store: StateStore, job: str) -> lease.Lease | None:
+    """The lease that keeps others from running a job now; None when the job is free.
+
+    A run that has ended keeps nobody: it records that before it gives its job back, on a busy
+    machine a good while before. That is done for it.
+    """
+    while held := lease.holder_of(store, job):
+        if not history.ended(store, held.run_id):
+            return held
+        with suppress(ConflictError):  # it was faster, and another run has the job
+            lease.release(store, job, held.run_id)
+    return None
+
+
+def close(store: StateStore, run: RunView, status: RunStatus) -> RunStatus:
+    """Records how a run that was interrupted is to be remembered, and gives its job back.
+
+    Returns:
+        How it is remembered: it may have ended otherwise meanwhile.
+    """
     summary = {name: getattr(run, name) for name in RunSummary.model_fields}
-    history.end(store, RunSummary(**summary | {"status": status, "ended_at": _now()}))
+    kept = history.end(store, RunSummary(**summary | {"status": status, "ended_at": _now()}))
     try:
         lease.release(store, run.job, run.run_id)
     except ConflictError:
         log.debug("another run has the job %s already", run.job)
+    return kept.status
 
 
 def _now() -> str:

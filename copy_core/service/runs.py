@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -18,6 +17,7 @@ from copy_core.selection import selected
 from copy_core.service import run_records
 from copy_core.service.run_records import RunView
 from copy_core.state import history, lease, tables
+from copy_core.state.base import ABSENT, ANY
 
 if TYPE_CHECKING:
     from copy_core.service.service import Service
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][\w.:~+-]{0,199}", re.ASCII)
 _DONE = ("copied", "unchanged")
-_LOOKS, _LOOK_S = 20, 0.1
 
 
 def new_request(
@@ -126,11 +125,12 @@ async def cancel(service: Service, run_id: str) -> None:
         raise ConflictError(
             "the run is about to begin", fix="Ask again", code="run-begins", run=run_id
         )
-    if run.status != "interrupted":
-        raise ConflictError(
-            f"the run has ended already: {run.status}", code="run-ended", run=run_id
-        )
-    await asyncio.to_thread(run_records.close, service.store, run, "cancelled")
+    told: str = run.status
+    if told == "interrupted":
+        told = await asyncio.to_thread(run_records.close, service.store, run, "cancelled")
+        if told == "cancelled":
+            return
+    raise ConflictError(f"the run has ended already: {told}", code="run-ended", run=run_id)
 
 
 async def resume(service: Service, run_id: str) -> RunRequest:
@@ -146,7 +146,14 @@ async def resume(service: Service, run_id: str) -> RunRequest:
             (`run-resumed`), finished every table (`nothing-to-resume`), or another run holds the
             job (`lease-held`).
     """
-    run = await get(service, run_id)
+    return await go_on(service, await get(service, run_id))
+
+
+async def go_on(service: Service, run: RunView) -> RunRequest:
+    """As `resume`, for a run that was looked at: one that has ended since is refused with a
+    ConflictError too (code `run-ended`).
+    """
+    run_id = run.run_id
     if run.status == "running":
         raise ConflictError(
             "the run is still under way", fix="Cancel it first", code="run-under-way", run=run_id
@@ -171,7 +178,9 @@ def resumed_as(run_id: str) -> str:
 
 def _admit(service: Service, request: RunRequest) -> bool:
     """Checks and remembers a request; False when its run was started before."""
-    store, earlier = service.store, history.asked(service.store, request.run_id)
+    store = service.store
+    begun = history.run(store, request.run_id) is not None
+    earlier = history.asked(store, request.run_id)
     if earlier is not None and earlier.request != request:
         raise ConflictError(
             "the key was used before, to ask for something else",
@@ -179,14 +188,14 @@ def _admit(service: Service, request: RunRequest) -> bool:
             code="key-reused",
             job=request.job,
         )
-    if history.run(store, request.run_id) is not None:
+    if begun:
         return False
     job = service.catalog.load(request.job).job
     names = selected(job, request.tables or ())
     if request.full:
         check_alone(job, names)
-    held = _other_holder(store, job.name, request.run_id)
-    if held is not None:
+    held = run_records.holder(store, job.name)
+    if held is not None and held.run_id != request.run_id:
         raise ConflictError(
             f"the job is being run already: {held} holds it",
             fix="Wait for that run to end, or cancel it",
@@ -194,21 +203,11 @@ def _admit(service: Service, request: RunRequest) -> bool:
             holder=str(held),
             job=job.name,
         )
-    history.ask(store, request, datetime.now(UTC))
+    try:
+        history.ask(store, request, datetime.now(UTC), ANY if earlier else ABSENT)
+    except ConflictError:
+        return _admit(service, request)  # somebody used the key at this moment: look what for
     return True
-
-
-def _other_holder(store: StateStore, job: str, run_id: str) -> lease.Lease | None:
-    """Who else has the job; a run that ended just now may let go of it first."""
-    for _ in range(_LOOKS):
-        held = lease.holder_of(store, job)
-        if held is None or held.run_id == run_id:
-            return None
-        holder = history.run(store, held.run_id)
-        if holder is None or holder.status == "running":
-            break
-        time.sleep(_LOOK_S)
-    return held
 
 
 def _pending(store: StateStore, run_id: str, progress: JsonDict | None) -> RunView | None:
@@ -233,6 +232,10 @@ def _rest(service: Service, run: RunView) -> RunRequest | None:
     if history.run(store, run_id) is not None:
         raise ConflictError(
             f"run {run_id} went on with it", fix="Resume that one", code="run-resumed", run=run_id
+        )
+    if not run.ended_at and history.ended(store, run.run_id):
+        raise ConflictError(
+            "the run has ended meanwhile", fix="Look at it again", code="run-ended", run=run.run_id
         )
     asked = history.asked(store, run.run_id)
     job = service.catalog.load(run.job).job

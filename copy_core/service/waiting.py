@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 
 from copy_core.errors import ConflictError, TransientError
 from copy_core.model import Record, RunRequest, RunSummary
-from copy_core.state import history, lease
+from copy_core.service import run_records
+from copy_core.state import history
 from copy_core.state.base import ABSENT
 from copy_core.state.encoding import parse
 
@@ -173,7 +174,7 @@ async def busy(service: Service, job: str, agenda: Agenda, now: datetime) -> str
         begins = just_now or await service.launcher.progress(run) is not None
         if begins and not await asyncio.to_thread(_began, service.store, run):
             return f"run {run}, which is about to begin"
-    held = await asyncio.to_thread(lease.holder_of, service.store, job)
+    held = await asyncio.to_thread(run_records.holder, service.store, job)
     return str(held) if held else ""
 
 
@@ -250,6 +251,8 @@ def _skip(store: StateStore, job: str, chosen: Candidate, holder: str, now: date
 
 def _return(store: StateStore, job: str, chosen: Candidate, holder: str, now: datetime) -> None:
     """The launcher found the job taken: the run waits again, or is skipped."""
+    if _began(store, chosen.request.run_id):
+        return  # elsewhere, before the job was taken
 
     def update(found: Agenda) -> Agenda:
         if found.started != chosen:

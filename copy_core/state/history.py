@@ -8,13 +8,14 @@ under a key that counts time backwards: stores list in ascending order only.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Self
 
 from copy_core.errors import ConflictError
 from copy_core.model import JsonDict, Record, RunRequest, RunStatus, RunSummary, TableResult
 from copy_core.state import lease
-from copy_core.state.base import StateStore
+from copy_core.state.base import ABSENT, ANY, StateStore
 from copy_core.state.encoding import parse
 
 ALL = "runs/"
@@ -89,10 +90,20 @@ class Page(NamedTuple):
     next: str | None
 
 
-def ask(store: StateStore, request: RunRequest, now: datetime) -> None:
-    """Keeps what a run is asked for, so that it can be resumed as it was meant."""
+def ask(store: StateStore, request: RunRequest, now: datetime, expect: str = ANY) -> None:
+    """Keeps what a run is asked for, so that it can be resumed as it was meant.
+
+    Args:
+        store: where the records are.
+        request: the run.
+        now: when it is asked for.
+        expect: `ABSENT` if nobody may have asked for a run of this id before.
+
+    Raises:
+        ConflictError: somebody has.
+    """
     row = Asked(request=request, at=_iso(now))
-    store.put(own(request.run_id), _ASKED, row.to_json())
+    store.put(own(request.run_id), _ASKED, row.to_json(), expect)
 
 
 def asked(store: StateStore, run_id: str) -> Asked | None:
@@ -103,8 +114,10 @@ def asked(store: StateStore, run_id: str) -> Asked | None:
 
 def forget_asked(store: StateStore, run_id: str) -> None:
     """Forgets what a run was asked for, if it has not begun."""
-    if _header(store, run_id) is None:
-        store.delete(own(run_id), _ASKED)
+    row = store.get(own(run_id), _ASKED)
+    if row is not None and _header(store, run_id) is None:
+        with suppress(ConflictError):  # it was asked for again, or begins at this moment
+            store.delete(own(run_id), _ASKED, row.etag)
 
 
 def begin(store: StateStore, request: RunRequest, count: int, now: datetime) -> None:
@@ -119,33 +132,39 @@ def begin(store: StateStore, request: RunRequest, count: int, now: datetime) -> 
     Raises:
         ConflictError: a run of this id has ended already.
     """
-    earlier = refuse_ended(store, request)
-    started = earlier.started_at if earlier else _iso(now)
-    ask(store, request, now)
-    _list(
-        store,
-        RunHeader(
-            **request.model_dump(include={"run_id", "job", "trigger"}),
-            status="running",
-            started_at=started,
-            ended_at="",
-            error=None,
-            tables=count,
-            failed=0,
-            rows_read=0,
-            rows_written=0,
-            bytes_written=0,
-        ),
+    earlier, etag = refuse_ended(store, request)
+    header = RunHeader(
+        **request.model_dump(include={"run_id", "job", "trigger"}),
+        status="running",
+        started_at=earlier.started_at if earlier else _iso(now),
+        ended_at="",
+        error=None,
+        tables=count,
+        failed=0,
+        rows_read=0,
+        rows_written=0,
+        bytes_written=0,
     )
+    try:
+        store.put(own(header.run_id), _HEADER, header.to_json(), etag)
+    except ConflictError:  # it began or ended elsewhere at this moment
+        begin(store, request, count, now)
+        return
+    # After its header, for which `forget_asked` looks; before the lists, since what is listed can
+    # be read.
+    ask(store, request, now)
+    for partition in (ALL, of_job(header.job)):
+        with suppress(ConflictError):  # it was listed before, and may have ended since
+            store.put(partition, _newest_first(header), header.to_json(), ABSENT)
 
 
-def refuse_ended(store: StateStore, request: RunRequest) -> RunHeader | None:
-    """What is known of a run that is about to begin; None when it never began.
+def refuse_ended(store: StateStore, request: RunRequest) -> tuple[RunHeader | None, str]:
+    """What is known of a run that is about to begin, None when it never began; and its etag.
 
     Raises:
         ConflictError: a run of this id has ended already.
     """
-    earlier = _header(store, request.run_id)
+    earlier, etag = _look(store, request.run_id)
     if earlier and earlier.status != "running":
         raise ConflictError(
             f"run {request.run_id} has ended already, on {earlier.ended_at}",
@@ -153,7 +172,7 @@ def refuse_ended(store: StateStore, request: RunRequest) -> RunHeader | None:
             code="run-ended",
             job=request.job,
         )
-    return earlier
+    return earlier, etag
 
 
 def record_tables(store: StateStore, run_id: str, results: Mapping[int, TableResult]) -> None:
@@ -187,16 +206,25 @@ def end(store: StateStore, summary: RunSummary) -> RunSummary:
     Returns:
         The summary as it is kept: it began when it was listed, and one that has ended stays.
     """
-    earlier = _header(store, summary.run_id)
+    earlier, etag = _look(store, summary.run_id)
     if earlier and earlier.status != "running":
+        _list(store, earlier)  # whoever ended it may not have come so far
         return run(store, summary.run_id) or summary
-    return _end(store, summary, earlier)
+    try:
+        return _end(store, summary, earlier, etag)
+    except ConflictError:  # it began or ended elsewhere at this moment
+        return end(store, summary)
 
 
-def _end(store: StateStore, summary: RunSummary, earlier: RunHeader | None) -> RunSummary:
+def _end(
+    store: StateStore, summary: RunSummary, earlier: RunHeader | None, expect: str = ANY
+) -> RunSummary:
     if earlier:
         summary = summary.model_copy(update={"started_at": earlier.started_at})
-    _list(store, RunHeader.of(summary))
+    header = RunHeader.of(summary)
+    store.put(own(header.run_id), _HEADER, header.to_json(), expect)
+    # The lists last: a run that is listed can be read.
+    _list(store, header)
     return summary
 
 
@@ -208,8 +236,6 @@ def record(store: StateStore, summary: RunSummary) -> None:
 
 
 def _list(store: StateStore, header: RunHeader) -> None:
-    # The lists last: a run that is listed can be read.
-    store.put(own(header.run_id), _HEADER, header.to_json())
     for partition in (ALL, of_job(header.job)):
         store.put(partition, _newest_first(header), header.to_json())
 
@@ -256,9 +282,19 @@ def run(store: StateStore, run_id: str) -> RunSummary | None:
     return RunSummary(**shared, tables=tuple(found[number] for number in sorted(found)))
 
 
+def ended(store: StateStore, run_id: str) -> bool:
+    """Whether a run's end is recorded: it does nothing any more."""
+    header = _header(store, run_id)
+    return header is not None and header.status != "running"
+
+
 def _header(store: StateStore, run_id: str) -> RunHeader | None:
+    return _look(store, run_id)[0]
+
+
+def _look(store: StateStore, run_id: str) -> tuple[RunHeader | None, str]:
     row = store.get(own(run_id), _HEADER)
-    return parse(RunHeader, row, store, own(run_id)) if row else None
+    return (parse(RunHeader, row, store, own(run_id)), row.etag) if row else (None, ABSENT)
 
 
 def _iso(moment: datetime) -> str:

@@ -36,8 +36,9 @@ def purge(store: StateStore, before: datetime, limit: int | None = None) -> int:
         row = store.get(history.ALL, key)
         if row is None:
             continue  # somebody else purges too
-        header = parse(history.RunHeader, row, store, history.ALL)
-        if history.now(store, header).status == "running" or _ended_after(header, before):
+        # As it is now: it may have ended since it was listed.
+        header = history.now(store, parse(history.RunHeader, row, store, history.ALL))
+        if header.status == "running" or _ended_after(header, before):
             continue
         _forget(store, header, key)
         removed += 1

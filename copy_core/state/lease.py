@@ -23,6 +23,9 @@ from copy_core.state.process import Process
 LOOK_S = 5.0
 """Seconds within which a run that works on a batch finds out that it is to stop."""
 
+ELSEWHERE = "run-elsewhere"
+"""The code of the error for a run that another process carries already."""
+
 _KEY = "lease"
 _TRIES = 20
 
@@ -78,16 +81,17 @@ def claim(
         store: where the lease is.
         job: the job's name.
         lease_ttl: seconds until it must have been renewed.
-        who: who asks; the same run may ask again, also from another process.
+        who: who asks; the same run may ask again.
         now: the clock, in seconds since 1970.
 
     Raises:
-        ConflictError: another run holds it.
+        ConflictError: another run holds it, or another process carries this very run (code
+            `ELSEWHERE`).
     """
 
     def next_lease(held: Lease | None) -> Lease:
-        if held and held.run_id != who.run_id and not held.free(now()):
-            raise _conflict(job, held, "the job is being run already")
+        if held and (held.run_id != who.run_id or _elsewhere(held, who)) and not held.free(now()):
+            raise _conflict(job, held, "the job is being run already", who.run_id)
         stop = held is not None and held.run_id == who.run_id and held.stop
         return Lease(**dict(who), until=now() + lease_ttl, stop=stop)
 
@@ -109,17 +113,25 @@ def renew(
     return _swap(store, job, next_lease)
 
 
-def release(store: StateStore, job: str, run_id: str) -> None:
+def release(store: StateStore, job: str, run_id: str, *, unless_stopped: bool = False) -> None:
     """Gives the lease back; one that nobody holds is released already.
+
+    Args:
+        store: where the lease is.
+        job: the job's name.
+        run_id: the run that holds it.
+        unless_stopped: whether a run that was asked to stop keeps it.
 
     Raises:
         ConflictError: another run took it over.
+        Cancelled: the run keeps it.
     """
     for _ in range(_TRIES):
         held, etag = _read(store, job)
         if held is None:
             return
-        _own(job, held, run_id)
+        if _own(job, held, run_id).stop and unless_stopped:
+            raise _told_to_stop(job)
         try:
             store.delete(job, _KEY, etag)
         except ConflictError:
@@ -137,11 +149,7 @@ def check(store: StateStore, job: str, run_id: str) -> Lease:
     """
     held = _own(job, _read(store, job)[0], run_id)
     if held.stop:
-        raise Cancelled(
-            "the run was asked to stop",
-            fix="The next run goes on from where it stopped",
-            job=job,
-        )
+        raise _told_to_stop(job)
     return held
 
 
@@ -250,11 +258,25 @@ def _own(job: str, held: Lease | None, run_id: str) -> Lease:
     return held
 
 
-def _conflict(job: str, held: Lease | None, what: str) -> ConflictError:
+def _elsewhere(held: Owner, who: Owner) -> bool:
+    """Whether another process holds the lease; any worker may carry a run that has none."""
+    if held.process is None or who.process is None:
+        return False
+    return (held.process.machine, held.process.pid) != (who.process.machine, who.process.pid)
+
+
+def _told_to_stop(job: str) -> Cancelled:
+    return Cancelled(
+        "the run was asked to stop", fix="The next run goes on from where it stopped", job=job
+    )
+
+
+def _conflict(job: str, held: Lease | None, what: str, run_id: str = "") -> ConflictError:
+    code = ELSEWHERE if held and held.run_id == run_id else "lease-held"
     return ConflictError(
         f"{what}: {held} holds it" if held else what,
         fix="Wait for that run to end" if held else "Run the job again",
-        code="lease-held" if held else "lease-lost",
+        code=code if held else "lease-lost",
         holder=str(held or ""),
         job=job,
     )

@@ -261,7 +261,7 @@ def _full(catalog: Catalog, document: JobDocument) -> JobFull:
         name=document.name, etag=etags.quoted(document.etag), text=document.text, valid=False
     )
     try:
-        job = catalog.load(document.name).job
+        job = catalog.read(document).job
     except JobFileError as e:
         return shown.model_copy(update={"problems": faults(e.problems)})
     return shown.model_copy(update={"valid": True, "definition": job})

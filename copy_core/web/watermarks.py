@@ -12,6 +12,7 @@ from copy_core.connectors import registry
 from copy_core.job import TableCopy
 from copy_core.reset import reset
 from copy_core.rewind import rewind
+from copy_core.service import run_records
 from copy_core.service.service import Service
 from copy_core.state import tables
 from copy_core.state.tables import LoadType, Pending, TableState
@@ -141,6 +142,7 @@ async def set_watermark(
         with at_connection(job.source):
             source = registry.open_source(loaded.connections[job.source])
         with source:
+            run_records.holder(store, name)  # one that has ended gives the job back
             state = rewind(store, job, asked.table, asked.value, source, holder=_HOLDER)
         [table] = [t for t in job.tables if t.source == state.table]
         return _shown(service, name, state, table)
@@ -152,6 +154,7 @@ async def set_watermark(
 def reset_tables(service: TheService, name: JobName, asked: Annotated[Reset, Body()]) -> Watermarks:
     """Makes a job forget how far tables were copied, so that their next run loads all rows."""
     job = service.catalog.load(name).job
+    run_records.holder(service.store, name)  # one that has ended gives the job back
     done = reset(service.store, job, asked.tables or (), truncate=asked.truncate, holder=_HOLDER)
     listed = {table.source: table for table in job.tables}
     return Watermarks(

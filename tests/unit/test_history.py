@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
-from copy_core.errors import TerminalError
-from copy_core.model import RunSummary, TableResult
+from copy_core.errors import ConflictError, TerminalError, TransientError
+from copy_core.model import JsonDict, RunRequest, RunStatus, RunSummary, TableResult
 from copy_core.state import history
-from copy_core.state.base import StateStore
+from copy_core.state.base import ANY, Row, StateStore
 from copy_core.state.sqlite import SqliteStateStore
 
 
@@ -162,3 +164,135 @@ def test_a_run_that_is_recorded_with_another_start_is_listed_once(store: StateSt
     history.record(store, summary("a", "2026-11-22T10:00:02Z"))
     assert ids(history.runs(store)) == ["b", "a"]
     assert ids(history.runs(store, job="sales")) == ["b", "a"]
+
+
+# What others do between a look and a write
+
+BEGAN = datetime(2026, 11, 22, 10, tzinfo=UTC)
+RUN = RunRequest(run_id="a", job="sales", tables=("dbo.T 0",))
+
+
+class Shared(SqliteStateStore):
+    """A state in which somebody else does something just after a call; he is not called again for
+    what he does himself.
+
+    Attributes:
+        between: what happens after a call of that name for a row.
+    """
+
+    between: Callable[[str, str], None] | None = None
+
+    def get(self, partition: str, key: str) -> Row | None:
+        row = super().get(partition, key)
+        self._happen("get", key)
+        return row
+
+    def put(self, partition: str, key: str, value: JsonDict, expect: str = ANY) -> str:
+        etag = super().put(partition, key, value, expect)
+        self._happen("put", key)
+        return etag
+
+    def _happen(self, call: str, key: str) -> None:
+        between, self.between = self.between, None
+        if between:
+            between(call, key)
+            self.between = between
+
+    def once(self, call: str, key: str, happen: Callable[[], object]) -> None:
+        """Has something happen after the first such call."""
+        first = count()
+
+        def between(seen: str, at: str) -> None:
+            if (seen, at) == (call, key) and next(first) == 0:
+                happen()
+
+        self.between = between
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Iterator[Shared]:
+    with Shared(tmp_path / "shared.db") as store:
+        yield store
+
+
+def begin(store: StateStore, minutes: float = 0) -> None:
+    history.begin(store, RUN, 1, BEGAN + timedelta(minutes=minutes))
+
+
+def end(store: StateStore, status: RunStatus) -> RunSummary:
+    ended = summary("a").model_copy(update={"status": status})
+    return history.end(store, ended)
+
+
+def told(store: StateStore) -> list[RunStatus]:
+    """The run's status as its record and each list tell it."""
+    pages = (history.runs(store), history.runs(store, "sales"))
+    run = history.run(store, "a")
+    assert run is not None
+    return [run.status, *(header.status for page in pages for header in page.runs)]
+
+
+def test_of_two_who_end_a_run_at_once_the_first_is_believed(shared: Shared) -> None:
+    begin(shared)
+    shared.once("get", "header", lambda: end(shared, "cancelled"))
+    assert end(shared, "succeeded").status == "cancelled"
+    assert told(shared) == ["cancelled"] * 3
+
+
+def test_a_run_that_begins_twice_at_once_is_listed_once(shared: Shared) -> None:
+    shared.once("get", "header", lambda: begin(shared))
+    begin(shared, 1)
+    end(shared, "succeeded")
+    assert told(shared) == ["succeeded"] * 3
+
+
+def test_a_beginning_that_is_overtaken_by_the_end_is_refused(shared: Shared) -> None:
+    begin(shared)
+    shared.once("get", "header", lambda: end(shared, "succeeded"))
+    with pytest.raises(ConflictError) as e:
+        begin(shared)
+    assert e.value.code == "run-ended"
+    assert told(shared) == ["succeeded"] * 3
+
+
+def test_a_beginning_that_is_overtaken_as_it_is_listed_leaves_the_end_in_the_lists(
+    shared: Shared,
+) -> None:
+    begin(shared)
+    shared.once("put", "header", lambda: end(shared, "succeeded"))
+    begin(shared)
+    assert told(shared) == ["succeeded"] * 3
+
+
+def test_an_end_that_broke_off_before_it_was_listed_is_listed_by_the_next_try(
+    shared: Shared,
+) -> None:
+    def break_off() -> None:
+        raise TransientError("away")
+
+    begin(shared)
+    shared.once("put", "header", break_off)
+    with pytest.raises(TransientError):
+        end(shared, "succeeded")
+    shared.between = None
+    end(shared, "succeeded")
+    assert told(shared) == ["succeeded"] * 3
+
+
+def test_what_a_run_was_asked_for_is_not_forgotten_as_it_begins(shared: Shared) -> None:
+    history.ask(shared, RUN, BEGAN)
+    shared.once("get", "header", lambda: begin(shared))
+    history.forget_asked(shared, "a")
+    assert history.asked(shared, "a") is not None
+
+
+def test_a_run_begins_with_what_it_was_asked_for_whenever_that_is_to_be_forgotten(
+    shared: Shared,
+) -> None:
+    def forget(call: str, _: str) -> None:
+        if call == "put":
+            history.forget_asked(shared, "a")
+
+    shared.between = forget
+    begin(shared)
+    assert history.asked(shared, "a") is not None

@@ -97,6 +97,29 @@ def test_the_same_run_may_claim_again(store: StateStore, clock: Clock) -> None:
         claim(store, "b", clock)
 
 
+def test_the_same_run_is_carried_by_one_process(store: StateStore, clock: Clock) -> None:
+    here = Owner(run_id="a", holder="copyjob serve", process=process.this())
+    afar = here.model_copy(
+        update={"process": process.this().model_copy(update={"machine": "another"})}
+    )
+    mine = lease.claim(store, "sales", 60, here, clock)
+    with pytest.raises(ConflictError) as refused:
+        lease.claim(store, "sales", 60, afar, clock)
+    assert refused.value.code == lease.ELSEWHERE
+    assert lease.check(store, "sales", "a") == mine
+    lease.claim(store, "sales", 60, here, clock)
+    clock.seconds += 60
+    assert lease.claim(store, "sales", 60, afar, clock).process == afar.process
+
+
+def test_a_run_that_no_process_is_tied_to_is_carried_by_any(
+    store: StateStore, clock: Clock
+) -> None:
+    claim(store, "a", clock)
+    who = Owner(run_id="a", holder="a worker", process=process.this())
+    assert lease.claim(store, "sales", 60, who, clock).holder == "a worker"
+
+
 def test_a_lease_lasts_to_its_last_instant(store: StateStore, clock: Clock) -> None:
     claim(store, "a", clock)
     clock.seconds += 59.999

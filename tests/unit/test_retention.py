@@ -123,6 +123,25 @@ def test_a_run_that_is_under_way_is_left_alone_and_a_broken_one_is_not(store: St
     assert gone(store, "runs")
 
 
+def test_a_run_that_ends_while_it_is_looked_at_is_kept_from_its_end_on(
+    store: StateStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history.begin(store, RunRequest(run_id="long", job="sales"), 1, NOW - timedelta(days=50))
+    lease.claim(store, "sales", 3600, lease.Owner(run_id="long", holder="test"))
+    look = lease.holder_of
+
+    def end_and_look(*args: Any) -> lease.Lease | None:
+        run = history.run(store, "long")
+        assert run is not None
+        history.end(store, run.model_copy(update={"status": "failed", "ended_at": days_ago(0)}))
+        lease.release(store, "sales", "long")
+        return look(*args)
+
+    monkeypatch.setattr(lease, "holder_of", end_and_look)
+    assert purge(store) == 0
+    assert [run.status for run in history.runs(store).runs] == ["failed"]
+
+
 def test_the_state_of_tables_is_not_touched(store: StateStore) -> None:
     state = tables.TableState(table="t0", sequence=7, loaded=True)
     tables.save(store, "sales", state, ABSENT)

@@ -9,9 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -27,14 +25,47 @@ from copy_core.service.catalog import open_catalog
 from copy_core.service.run_records import RunView
 from copy_core.service.service import Service
 from copy_core.service.settings import Settings
-from copy_core.state import history, lease
+from copy_core.state import history, lease, process
 from copy_core.state.sqlite import SqliteStateStore
 
 T = TypeVar("T")
+Patch = pytest.MonkeyPatch
 
 
 def now(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
+
+
+def once(patch: Patch, where: Any, name: str, work: Callable[[Callable[[], Any]], Any]) -> None:
+    """Has something happen around the next call of a function: `work` makes that call."""
+    call = getattr(where, name)
+
+    def instead(*args: Any, **more: Any) -> Any:
+        patch.setattr(where, name, call)
+        return work(lambda: call(*args, **more))
+
+    patch.setattr(where, name, instead)
+
+
+def then(happen: Callable[[], object]) -> Callable[[Callable[[], T]], T]:
+    """For `once`: something happens just after the call."""
+
+    def work(call: Callable[[], T]) -> T:
+        found = call()
+        happen()
+        return found
+
+    return work
+
+
+def first(happen: Callable[[], object]) -> Callable[[Callable[[], T]], T]:
+    """For `once`: something happens just before the call."""
+
+    def work(call: Callable[[], T]) -> T:
+        happen()
+        return call()
+
+    return work
 
 
 class Desk:
@@ -122,7 +153,7 @@ def statuses(run: RunView) -> dict[str, str]:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+def desk(tmp_path: Path, monkeypatch: Patch) -> Iterator[Desk]:
     desk = Desk(tmp_path)
 
     class Source(memory.MemorySource):
@@ -227,6 +258,56 @@ def test_a_key_is_not_used_for_something_else(desk: Desk) -> None:
     assert e.value.code == "key-reused"
 
 
+@pytest.mark.parametrize("look", ["run", "asked"])
+def test_a_key_that_is_used_at_once_for_two_things_is_good_for_one(
+    desk: Desk, look: str, monkeypatch: Patch
+) -> None:
+    desk.job("trial", "a", "z")
+    service = desk.service()
+    once(monkeypatch, history, look, then(lambda: desk.start(service, key="monday", tables=["a"])))
+    with pytest.raises(ConflictError) as e:
+        desk.start(service, key="monday", tables=["z"])
+    assert e.value.code == "key-reused"
+    (run,) = runs.listed(service).runs
+    assert statuses(ended(service, run.run_id)) == {"a": "copied"}
+
+
+def test_who_asks_for_a_run_that_was_refused_just_now_is_refused_too(
+    desk: Desk, monkeypatch: Patch
+) -> None:
+    once(monkeypatch, LocalLauncher, "_ended", first(desk.open.wait))
+    desk.job("trial", "a")
+    service = desk.service()
+    lease.claim(desk.store, "trial", 60, lease.Owner(run_id="other", holder="somebody"))
+    request = runs.new_request("trial", "http")
+    for _ in range(2):
+        with pytest.raises(ConflictError) as e:
+            now(service.launcher.start(request))
+        assert e.value.code == "lease-held"
+
+
+def test_a_run_that_two_servers_start_at_once_is_carried_by_one(
+    desk: Desk, monkeypatch: Patch
+) -> None:
+    desk.job("trial", "gated", mode="full")
+    service, other = desk.service(), desk.service()
+    request = runs.new_request("trial", "http", key="monday")
+    here = process.this()
+
+    def elsewhere() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(process, "this", lambda: here.model_copy(update={"machine": "other"}))
+            now(runs.start(other, request))
+
+    once(monkeypatch, lease, "claim", first(elsewhere))
+    now(runs.start(service, request))
+    until(lambda: now(service.launcher.progress(request.run_id)) is None)
+    assert now(runs.get(service, request.run_id)).status == "running"
+    desk.open.set()
+    assert statuses(ended(other, request.run_id)) == {"gated": "copied"}
+    assert desk.rows("trial-gated") == [0, 1, 2, 3, 4]
+
+
 def test_a_job_that_is_held_starts_nothing_and_names_the_holder(desk: Desk) -> None:
     desk.job("trial", "a")
     service = desk.service()
@@ -243,23 +324,42 @@ def test_a_job_that_is_held_starts_nothing_and_names_the_holder(desk: Desk) -> N
 
 
 def test_a_job_can_be_run_again_as_soon_as_its_run_is_seen_to_have_ended(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, monkeypatch: Patch
 ) -> None:
     desk.job("trial", "a")
     service = desk.service()
-    first = ended(service, desk.start(service))
     # A run records its end, and lets go of the job a moment later.
-    lease.claim(desk.store, "trial", 60, lease.Owner(run_id=first.run_id, holder="copyjob serve"))
-    looks = count(1)
+    letting_go = threading.Event()
 
-    def sleep(_seconds: float) -> None:
-        if next(looks) == 3:
-            lease.release(desk.store, "trial", first.run_id)
+    def linger() -> None:
+        letting_go.set()
+        desk.open.wait()
 
-    with monkeypatch.context() as patch:
-        patch.setattr(runs, "time", SimpleNamespace(sleep=sleep))
-        run_id = desk.start(service)
-    assert ended(service, run_id).status == "succeeded"
+    once(monkeypatch, lease, "release", first(linger))
+    run_id = desk.start(service)
+    letting_go.wait()
+    assert now(runs.get(service, run_id)).status == "succeeded"
+    again = desk.start(service)
+    desk.open.set()
+    assert ended(service, again).status == "succeeded"
+
+
+def test_a_job_that_another_run_took_from_one_that_has_ended_is_held_by_that(
+    desk: Desk, monkeypatch: Patch
+) -> None:
+    desk.job("trial", "a")
+    service = desk.service()
+    run = ended(service, desk.start(service))
+    lease.claim(desk.store, "trial", 60, lease.Owner(run_id=run.run_id, holder="copyjob serve"))
+
+    def faster() -> None:
+        lease.release(desk.store, "trial", run.run_id)
+        lease.claim(desk.store, "trial", 60, lease.Owner(run_id="other", holder="somebody"))
+
+    once(monkeypatch, lease, "release", first(faster))
+    with pytest.raises(ConflictError) as e:
+        desk.start(service)
+    assert "run other" in e.value.holder
 
 
 @pytest.mark.parametrize(
@@ -376,7 +476,7 @@ def test_what_a_stop_of_the_server_cuts_off_goes_on_at_the_next_start(desk: Desk
     assert interrupted.left_open(again) == []
 
 
-def test_a_stop_waits_for_the_batches_at_hand(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_waits_for_the_batches_at_hand(desk: Desk, monkeypatch: Patch) -> None:
     asked, interrupt = threading.Event(), ThreadedRun.interrupt
 
     def tell(run: ThreadedRun) -> None:
@@ -421,6 +521,19 @@ def test_a_run_that_was_cancelled_as_the_server_stopped_does_not_go_on(desk: Des
     assert interrupted.left_open(desk.service()) == []
 
 
+def test_a_run_that_is_cancelled_as_it_gives_its_job_back_does_not_go_on(
+    desk: Desk, monkeypatch: Patch
+) -> None:
+    desk.job("trial", "endless")
+    service = desk.service()
+    run_id = desk.start(service)
+    desk.reading.wait()
+    once(monkeypatch, lease, "release", first(lambda: now(runs.cancel(service, run_id))))
+    stop(service)
+    assert now(runs.get(service, run_id)).status == "cancelled"
+    assert interrupted.left_open(desk.service()) == []
+
+
 def died(desk: Desk, *copied: str, holds: float = -1, **more: Any) -> str:
     """A run whose process died: its record is open, and its lease has run out."""
     request = RunRequest(run_id="died", job="trial", **more)
@@ -451,6 +564,20 @@ def test_an_interrupted_run_can_be_cancelled(desk: Desk) -> None:
     assert run.ended_at
     assert desk.store.get("trial", "lease") is None
     assert interrupted.left_open(service) == []
+
+
+def test_who_cancels_a_run_that_ends_by_itself_at_that_moment_is_told(
+    desk: Desk, monkeypatch: Patch
+) -> None:
+    desk.job("trial", "a")
+    service = desk.service()
+    run_id = died(desk)
+    once(monkeypatch, history, "end", first(lambda: end(desk, run_id, "failed")))
+    with pytest.raises(ConflictError) as e:
+        now(runs.cancel(service, run_id))
+    assert e.value.code == "run-ended"
+    assert "failed" in e.value.what
+    assert now(runs.get(service, run_id)).status == "failed"
 
 
 def test_cancelling_an_interrupted_run_leaves_the_run_after_it_alone(desk: Desk) -> None:
@@ -558,22 +685,57 @@ def test_a_run_that_was_under_way_elsewhere_and_has_ended_is_not_taken_up(
 
 @pytest.mark.parametrize("status", ENDS)
 def test_a_run_that_ends_while_it_is_looked_at_is_not_taken_up(
-    desk: Desk, status: RunStatus, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, status: RunStatus, monkeypatch: Patch
 ) -> None:
     desk.job("trial", "a")
     service = desk.service()
     left = [died(desk, holds=60)]
-    look = history.run
-
-    def look_and_end(*args: Any) -> RunSummary | None:
-        found = look(*args)
-        monkeypatch.setattr(history, "run", look)
-        end(desk, left[0], status)
-        return found
-
-    monkeypatch.setattr(history, "run", look_and_end)
+    once(monkeypatch, history, "run", then(lambda: end(desk, left[0], status)))
     assert now(interrupted.take_up(service, left)) == []
     assert [run.status for run in runs.listed(service).runs] == [status]
+
+
+def test_a_run_that_died_and_was_overtaken_before_it_was_seen_is_not_taken_up(desk: Desk) -> None:
+    desk.job("trial", "a")
+    service = desk.service()
+    left = [died(desk, holds=60)]
+    assert now(interrupted.take_up(service, left)) == left
+    now(runs.cancel(service, left[0]))
+    lease.renew(desk.store, "trial", -1, left[0])
+    # It had been told to stop, which its lease does not tell any more.
+    ended(service, desk.start(service))
+    assert now(interrupted.take_up(service, left)) == []
+    assert len(runs.listed(service).runs) == 2
+
+
+def test_a_run_that_is_cancelled_while_it_is_looked_at_is_not_taken_up(
+    desk: Desk, monkeypatch: Patch
+) -> None:
+    desk.job("trial", "a")
+    service = desk.service()
+    run_id = died(desk)
+    once(monkeypatch, lease, "check", then(lambda: now(runs.cancel(service, run_id))))
+    assert now(interrupted.take_up(service, [run_id])) == []
+    assert [run.status for run in runs.listed(service).runs] == ["cancelled"]
+
+
+def test_a_run_that_is_cancelled_while_it_is_taken_up_takes_the_new_one_along(
+    desk: Desk, monkeypatch: Patch
+) -> None:
+    desk.job("trial", "endless")
+    service = desk.service()
+    run_id = died(desk)
+
+    async def started(start: Callable[[], Coroutine[Any, Any, bool]]) -> bool:
+        found = await start()
+        await runs.cancel(service, run_id)
+        return found
+
+    once(monkeypatch, LocalLauncher, "start", started)
+    assert now(interrupted.take_up(service, [run_id])) == []
+    new, old = runs.listed(service).runs
+    assert old.status == "cancelled"
+    assert ended(service, new.run_id).status == "cancelled"
 
 
 def test_a_run_is_resumed_once_and_the_new_run_then(desk: Desk) -> None:

@@ -225,3 +225,32 @@ def test_the_clock_tells_each_minute_once(monkeypatch: pytest.MonkeyPatch) -> No
         return [((await anext(minutes)) - start).total_seconds() for _ in range(5)]
 
     assert asyncio.run(told()) == [0.0, 60.0, 121.0, 100.0, 130.0]
+
+
+def test_a_clock_that_is_set_back_while_something_is_done_keeps_nothing_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = SimpleNamespace(now=datetime(2026, 11, 22, 12, 0, 30, tzinfo=UTC))
+    slept: list[float] = []
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, _zone: object = None) -> datetime:  # type: ignore[override]  # always UTC
+            found: datetime = clock.now
+            return found
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        clock.now += timedelta(seconds=seconds)
+
+    monkeypatch.setattr(serving, "datetime", Clock)
+    monkeypatch.setattr(serving, "asyncio", SimpleNamespace(sleep=sleep))
+
+    async def live() -> None:
+        minutes = serving._minutes()
+        await anext(minutes)
+        clock.now -= timedelta(hours=1)
+        await anext(minutes)
+
+    asyncio.run(live())
+    assert slept == [60.0]

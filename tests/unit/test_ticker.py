@@ -21,6 +21,7 @@ from copy_core.model import RunRequest
 from copy_core.runners.launcher import LocalLauncher
 from copy_core.service import ticker
 from copy_core.service.service import Service
+from copy_core.state import lease
 from tests.unit.engine import Died, Place, Watched
 
 MINUTE = timedelta(minutes=1)
@@ -234,6 +235,15 @@ def test_a_job_that_is_being_run_is_skipped_and_that_is_recorded(place: Place) -
     assert len(tick(place.service, NOON + 60 * MINUTE)) == 1
 
 
+def test_a_run_that_has_ended_holds_no_other_up_before_it_lets_go(place: Place) -> None:
+    seen(place)
+    hand = running(place)
+    place.engine.end(hand)
+    lease.claim(place.store, "shop", 60, lease.Owner(run_id=hand.run_id, holder="the engine"))
+    assert len(tick(place.service, NOON)) == 1
+    assert [run.status for run in place.history()] == ["succeeded"]
+
+
 def test_under_overlap_queue_the_newest_waits_for_the_job(place: Place) -> None:
     seen(place, QUEUED)
     hand = running(place)
@@ -288,6 +298,24 @@ def test_a_launcher_that_finds_the_job_taken_decides(
     found = tick(place.service, NOON + MINUTE)
     assert [r.run_id[:15] for r in found] == ["20261122T120000"] * (schedules == QUEUED)
     assert [run.status for run in place.history()] == ["skipped"] * (schedules == HOURLY)
+
+
+def test_a_run_that_was_carried_elsewhere_before_its_job_was_taken_is_not_skipped(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen(place)
+
+    start = place.engine.start
+
+    async def late(request: RunRequest) -> bool:
+        await start(request)
+        place.engine.begin(request)
+        place.engine.end(request)
+        raise ConflictError("the job is being run already", holder="run by-hand", job=request.job)
+
+    monkeypatch.setattr(place.engine, "start", late)
+    assert tick(place.service, NOON) == []
+    assert [run.status for run in place.history()] == ["succeeded"]
 
 
 def test_on_one_machine_the_run_is_in_the_history(place: Place) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from copy_core.service.catalog import Catalog
+from copy_core.service.jobs import JobDocument
 from copy_core.web import examples
 from tests.web.conftest import SALES, Desk
 
@@ -52,6 +54,37 @@ def test_a_broken_job_can_be_read_and_mended(desk: Desk) -> None:
     assert shown["problems"]
     mended = put(desk, "sales", SALES, {**YAML, "If-Match": shown["etag"]})
     assert (mended.status_code, mended.json()["valid"]) == (200, True)
+
+
+def test_a_job_that_is_changed_while_it_is_read_is_shown_as_it_was(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = Catalog.document
+
+    def look_and_change(catalog: Catalog, name: str) -> JobDocument:
+        found = look(catalog, name)
+        (desk.jobs / "sales.yaml").write_text(SALES.replace("{source: orders}, ", ""), "utf-8")
+        return found
+
+    monkeypatch.setattr(Catalog, "document", look_and_change)
+    shown = desk.client.get("/api/jobs/sales").json()
+    assert shown["text"] == SALES
+    assert [table["source"] for table in shown["definition"]["tables"]] == ["orders", "events"]
+
+
+def test_a_job_that_is_removed_as_soon_as_it_is_written_was_written(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Catalog.put
+
+    def write_and_remove(catalog: Catalog, name: str, text: str, tag: str | None) -> JobDocument:
+        written = write(catalog, name, text, tag)
+        catalog.delete(name, written.etag)
+        return written
+
+    monkeypatch.setattr(Catalog, "put", write_and_remove)
+    made = put(desk, "other", OTHER)
+    assert (made.status_code, made.json()["definition"]["name"]) == (201, "other")
 
 
 def test_what_is_known_is_not_sent_again(desk: Desk) -> None:

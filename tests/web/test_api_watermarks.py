@@ -157,6 +157,15 @@ def test_while_a_run_holds_the_job_nothing_is_changed(desk: Desk) -> None:
     assert watermarks(desk) == before
 
 
+def test_a_run_that_has_ended_holds_nothing_up_before_it_lets_go(desk: Desk) -> None:
+    owner = lease.Owner(run_id=desk.run().run_id, holder="copyjob serve")
+    lease.claim(desk.service.store, "sales", 60.0, owner)
+    assert put(desk, "270").status_code == 200
+    lease.claim(desk.service.store, "sales", 60.0, owner)
+    answer = desk.client.post("/api/jobs/sales/reset", json={"tables": None})
+    assert answer.status_code == 200
+
+
 @pytest.mark.parametrize(("truncate", "then"), [(False, 60), (True, 30)])
 def test_a_reset_loads_all_rows_anew(desk: Desk, truncate: bool, then: int) -> None:
     desk.run()
