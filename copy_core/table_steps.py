@@ -74,8 +74,9 @@ class TableSteps:
         found = survey(job, table, state, ends.source, ends.destination)
         if found.resume is not None:
             resumed = found.resume.run_id != run_id
-            state = found.state.model_copy(update={"owner": run_id})
-            tables.save(context.store, job.name, state, etag)
+            taken = found.state.model_copy(update={"owner": run_id})
+            if taken != state:  # Two deliveries of this step would only refuse each other's save.
+                tables.save(context.store, job.name, taken, etag)
             return self._planned(table, found.resume, found.published, resumed=resumed)
         if (plan := found.plan) is None:
             if found.state != state:
@@ -209,7 +210,8 @@ class TableSteps:
         context, job, table = self.context, self.context.job, arg["table"]
         published = Published.model_validate(arg["published"])
         state, etag = tables.load(context.store, job.name, table)
-        if state.pending is None and state.owner == arg["run_id"]:
+        later = state.pending is None or state.pending.target.sequence > published.sequence
+        if later and state.owner == arg["run_id"]:
             return {}  # delivered twice: the first delivery has committed
         pending = tables.owned(state, job.name, arg["run_id"], arg["plan_id"])
         definition = pending.table
@@ -261,14 +263,16 @@ class TableSteps:
         return state, tables.save(store, job, state, etag)
 
     def _clean_late(self, target: Target) -> None:
-        """Clears away what this run staged too late, when the clean-up after the commit of its
-        sequence is over. Before that commit it stays: others' rows of the sequence lie there too.
+        """Clears away what this run staged too late, after the commit of its sequence. Before that
+        it stays: others' rows of the sequence lie there too. So do the names of what is to go from
+        the source, until it went.
         """
-        connection = self.context.connection(self.context.job.destination)
+        context, job = self.context, self.context.job
         try:
-            with registry.open_destination(connection) as destination:
-                ledger = destination.last_commit(target.job, target.table, target.object)
-                if ledger is not None and ledger.sequence >= target.sequence:
+            state, _ = tables.load(context.store, job.name, target.table)
+            needed = target.delete_source and state.leftover is not None
+            if state.sequence >= target.sequence and not needed:
+                with registry.open_destination(context.connection(job.destination)) as destination:
                     destination.clean(target)
         except CopyJobError as e:
             log.warning("what was staged too late could not be cleared away: %s", e)
@@ -299,7 +303,7 @@ class TableSteps:
         store, job = self.context.store, self.context.job.name
         for _ in range(5):
             now, etag = tables.load(store, job, state.table)
-            if now.pending is None or now.owner != state.owner or now.pending.doomed:
+            if now.pending is None or now.pending != state.pending or now.owner != state.owner:
                 return
             doomed = now.pending.model_copy(update={"doomed": True})
             try:

@@ -8,15 +8,18 @@ from typing import Any
 import pytest
 
 from copy_core import flow
+from copy_core.connectors import memory
+from copy_core.connectors.memory import MemoryDestination
 from copy_core.context import Context, Progress
 from copy_core.errors import Cancelled, TerminalError, TransientError
-from copy_core.model import JsonDict, RunSummary
+from copy_core.model import Commit, JsonDict, Outcome, Published, RunRequest, RunSummary
 from copy_core.outcomes import outcome_of
 from copy_core.runners.local import LocalRunner
 from copy_core.service import interrupted
-from copy_core.state import history, lease
+from copy_core.state import history, lease, tables
 from copy_core.state.base import StateStore
 from copy_core.steps import Steps
+from copy_core.survey import Survey, survey
 from tests.unit.test_flow import Recorder
 from tests.unit.test_protocol import House, house
 from tests.unit.test_runs import Desk, desk, ended, now
@@ -130,6 +133,77 @@ def test_planning_that_is_delivered_in_mid_run_hides_no_copied_table(
     Disturbed(house, "a", "b", after=again)
     results = [(table.status, table.rows_written) for table in recorded().tables]
     assert results == [("copied", 1), ("copied", 1)]
+
+
+def test_a_plan_that_is_asked_for_twice_at_the_same_time_is_told_to_both(
+    house: House, recorded: Callable[[], RunSummary], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An earlier delivery has made it, and its answer was lost."""
+    told = list[Outcome]()
+
+    def again(steps: Steps, name: str, arg: JsonDict) -> None:
+        if name != "copy_part":
+            return
+        plan = {"run_id": arg["run_id"], "table": arg["table"], "full": False}
+
+        def meanwhile(*args: Any) -> Survey:
+            monkeypatch.setattr("copy_core.table_steps.survey", survey)
+            found = survey(*args)
+            told.append(steps.plan(plan))
+            return found
+
+        monkeypatch.setattr("copy_core.table_steps.survey", meanwhile)
+        told.append(steps.plan(plan))
+
+    Disturbed(house, "a", before=again)
+    assert [outcome.status for outcome in told] == ["done", "done"]
+    assert told[0].value == told[1].value
+    assert recorded().status == "succeeded"
+
+
+def test_a_publish_that_fails_after_its_window_was_committed_leaves_the_next_plan_alone(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps, plan, arg = staged(house)
+
+    class Slow(MemoryDestination):
+        def publish(self, commit: Commit) -> Published:
+            monkeypatch.setattr(memory, "MemoryDestination", MemoryDestination)
+            published = steps.publish(arg).value["published"]
+            assert steps.commit({**arg, "published": published}).status == "done"
+            house.put((1, 10, "a"), (2, 20, "b"))
+            assert steps.plan(plan).status == "done"
+            raise TerminalError(f"what was staged for {commit.plan_id} is gone")
+
+    monkeypatch.setattr(memory, "MemoryDestination", Slow)
+    assert steps.publish(arg).status == "terminal"
+    state, _ = tables.load(house.state, "job", "t")
+    assert state.pending is not None
+    assert not state.pending.doomed
+
+
+def test_a_commit_that_is_delivered_after_the_next_plan_was_made_is_made(house: House) -> None:
+    """That plan too came from a delivery that was late."""
+    steps, plan, arg = staged(house)
+    commit = {**arg, "published": steps.publish(arg).value["published"]}
+    assert steps.commit(commit).status == "done"
+    house.put((1, 10, "a"), (2, 20, "b"))
+    assert steps.plan(plan).status == "done"
+    assert steps.commit(commit).status == "done"
+    lease.release(house.state, "job", "r")
+    assert house.run().tables[0].resumed is True
+    assert [row[0] for row in house.rows()] == [1, 2]
+
+
+def staged(house: House) -> tuple[Steps, JsonDict, JsonDict]:
+    """A run that has staged a row of its table; what it was told to plan, and what to publish."""
+    house.put((1, 10, "a"))
+    steps, at = Steps(house.context()), {"run_id": "r", "table": "t"}
+    assert steps.begin(RunRequest(run_id="r", job="job").to_json()).status == "done"
+    plan = {**at, "full": False}
+    arg = {**at, "plan_id": steps.plan(plan).value["plan_id"]}
+    assert steps.copy_part({**arg, "part": 0}).status == "done"
+    return steps, plan, arg
 
 
 def test_a_beginning_that_is_delivered_after_the_end_does_not_take_the_job(

@@ -183,6 +183,22 @@ def test_cleaning_does_not_look_at_sequences_long_past(lake: Lake) -> None:
     assert len(list(records.iterdir())) == 2
 
 
+@pytest.mark.parametrize("late", [1, 2, 3])
+def test_a_run_that_cleans_long_after_others_spares_older_versions(lake: Lake, late: int) -> None:
+    """It slept between its commit and its cleaning, or staged a part after all was over."""
+    for sequence in range(1, 5):
+        target = aim(numbers(1), sequence, "overwrite")
+        lake.load(target, numbers(2, start=sequence * 10))
+        lake.to.clean(target)
+    files = lake.files()
+    lake.stage(aim(numbers(1), late, "overwrite"), numbers(3))
+    lake.to.clean(aim(numbers(1), late, "overwrite"))
+    assert set(lake.files()) >= set(files)
+    for version in range(4):
+        assert len(lake.rows(version=version)) == 2
+    assert len(lake.files()) == len(files) + (late < 3)
+
+
 def test_cleaning_spares_the_tables_files_when_its_records_are_gone(lake: Lake) -> None:
     for sequence in (1, 2):
         lake.load(aim(numbers(1), sequence), numbers(3, start=3 * sequence))

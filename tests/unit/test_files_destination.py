@@ -7,6 +7,7 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ import pytest
 
 from copy_core.connectors.base import Destination
 from copy_core.connectors.files.connector import open_destination, open_source
+from copy_core.connectors.files.ledger import Ledger
+from copy_core.connectors.files.store import Entry
 from copy_core.connectors.options import LocalOptions
 from copy_core.errors import ConfigError, ConflictError, TerminalError
 from copy_core.job import WriteMode
@@ -144,6 +147,26 @@ def test_wherever_a_publish_dies_readers_see_before_or_after_and_the_next_finish
             break
     assert outcomes[0] is False
     assert outcomes[-1] is True
+
+
+@pytest.mark.parametrize("write", ["append", "overwrite"])
+def test_a_publish_whose_files_another_one_moves_tells_what_that_has_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: WriteMode
+) -> None:
+    """It has looked at the ledger already, and looks for what is staged now."""
+    of, target = options(tmp_path), aim(numbers(), 1, write)
+    to, other = open_destination(of), open_destination(of)
+    commit = Commit(target=target, watermark=MARK, staged=staged(to, target, numbers(1, 2)))
+    waiting, published = Ledger.waiting, list[Published]()
+
+    def meanwhile(*args: Any) -> Iterator[Entry]:
+        monkeypatch.setattr(Ledger, "waiting", waiting)
+        published.append(other.publish(commit))
+        return waiting(*args)
+
+    monkeypatch.setattr(Ledger, "waiting", meanwhile)
+    assert [to.publish(commit)] == published
+    assert seen(of) == listed(tmp_path) == [1, 2]
 
 
 def test_a_process_that_is_killed_while_it_holds_the_lock_does_not_keep_it(tmp_path: Path) -> None:

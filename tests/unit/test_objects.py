@@ -8,8 +8,10 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +22,18 @@ from copy_core import jobfile
 from copy_core.cli import main
 from copy_core.connectors.files import objects, parcel, received
 from copy_core.connectors.files.manifest import Placed
+from copy_core.connectors.files.store import Entry, Store
 from copy_core.connectors.files.stores.local import LocalStore
 from copy_core.connectors.registry import open_source
 from copy_core.context import Context
 from copy_core.errors import ConfigError, TransientError
-from copy_core.model import RunSummary, Slice, TableResult
+from copy_core.model import Commit, Published, RunSummary, Slice, TableResult
 from copy_core.rewind import rewind
 from copy_core.runners.local import LocalRunner
-from copy_core.state import tables
+from copy_core.state import lease, tables
 from copy_core.state.sqlite import SqliteStateStore
+from copy_core.steps import Steps
+from copy_core.transfer import transfer
 
 
 class House:
@@ -385,6 +390,48 @@ def test_a_run_that_died_before_it_removed_the_source_does_so_next_time(
     assert house.found() == {"in/a": "1"}
 
 
+def test_a_part_that_ends_twice_leaves_it_to_the_commit_to_remove_the_source(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its second end comes after the publish, and before the commit."""
+    house.settings = {"delete_source": True}
+    house.put("in/a", "1")
+    steps = Steps(house.context())
+
+    def twice(context: Context, pending: tables.Pending, part: tables.Part) -> tables.Part:
+        monkeypatch.setattr("copy_core.table_steps.transfer", transfer)
+        late = transfer(context, pending, part)
+        arg = {"run_id": pending.run_id, "table": "in", "plan_id": pending.plan_id}
+        assert steps.copy_part({**arg, "part": part.number}).status == "done"
+        assert steps.publish(arg).status == "done"
+        return late
+
+    monkeypatch.setattr("copy_core.table_steps.transfer", twice)
+    assert counts(house.one()) == ("copied", 1, 1)
+    assert house.found(house.source) == {}
+    assert house.found() == {"in/a": "1"}
+    assert not list(house.destination.rglob("staging"))
+
+
+def test_a_run_that_cleans_long_after_others_leaves_them_what_their_commit_needs(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.settings = {"delete_source": True, "mode": "incremental"}
+    house.put("in/a", "1")
+    house.one()
+    publish = received.ObjectDestination.publish
+
+    def meanwhile(to: received.ObjectDestination, commit: Commit) -> Published:
+        published = publish(to, commit)
+        to.clean(commit.target.model_copy(update={"sequence": 1}))
+        return published
+
+    monkeypatch.setattr(received.ObjectDestination, "publish", meanwhile)
+    house.put("in/b", "2")
+    assert counts(house.one()) == ("copied", 1, 1)
+    assert house.found(house.source) == {}
+
+
 def test_a_mirror_that_died_after_its_commit_is_finished_by_the_next_run(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -402,6 +449,61 @@ def test_a_mirror_that_died_after_its_commit_is_finished_by_the_next_run(
     result = house.one()
     assert result.resumed
     assert house.found() == {"in/a": "1"}
+
+
+def test_a_mirror_that_sleeps_removes_nothing_that_a_later_copy_has_placed(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has chosen what is to go, and lost its job since."""
+    house.settings = {"write": "overwrite", "mode": "full"}
+    house.put("in/a", "1")
+    house.put("in/b", "old", below=house.destination)
+    mirror = received.ObjectDestination._mirror
+
+    def listed(store: Store, prefix: str = "", after: str = "") -> Iterator[Entry]:
+        yield from type(store).list(store, prefix, after)
+        monkeypatch.undo()
+        house.put("in/b", "new")
+        held = lease.holder_of(house.state, "job")
+        assert held is not None
+        lease.release(house.state, "job", held.run_id)  # as time does
+        assert house.one().resumed
+
+    def slow(to: received.ObjectDestination, *args: Any) -> None:
+        monkeypatch.setattr(to.store, "list", partial(listed, to.store))
+        mirror(to, *args)
+
+    monkeypatch.setattr(received.ObjectDestination, "_mirror", slow)
+    assert house.refused()["recovery"] == "conflict"
+    assert house.found() == {"in/a": "1", "in/b": "new"}
+
+
+@pytest.mark.parametrize(("small", "taking"), [(True, "fetch"), (False, "read")])
+def test_a_run_that_sleeps_with_an_object_in_hand_does_not_place_it_over_a_newer_one(
+    house: House, monkeypatch: pytest.MonkeyPatch, taking: str, *, small: bool
+) -> None:
+    house.settings = {"mode": "incremental"}
+    house.put("in/a", "old")
+    take = getattr(LocalStore, taking)
+
+    def slow(store: LocalStore, entry: Entry, *which: int) -> Any:
+        data = take(store, entry, *which)
+        if entry.key != "in/a":
+            return data
+        monkeypatch.setattr(LocalStore, taking, take)
+        house.put("in/a", "new")
+        held = lease.holder_of(house.state, "job")
+        assert held is not None
+        lease.release(house.state, "job", held.run_id)  # as time does
+        assert counts(house.one()) == ("copied", 1, 1)
+        late = time.monotonic() + 3600
+        monkeypatch.setattr(time, "monotonic", lambda: late)
+        return data
+
+    monkeypatch.setattr(parcel, "PIECE", 3 if small else 2)  # bytes, as the file has
+    monkeypatch.setattr(LocalStore, taking, slow)
+    assert house.refused()["code"] == "lease-lost"
+    assert house.found() == {"in/a": "new"}
 
 
 def test_parts_are_ranges_of_keys_that_hold_every_object_once(house: House) -> None:

@@ -131,7 +131,8 @@ def clean(files: pafs.FileSystem, ledger: Ledger, table: DeltaTable | None, sequ
     """
     newest = ledger.sequence(table) if table is not None else 0
     noted = ledger.noted()
-    records = sorted(number for number in noted if number <= min(newest, sequence))
+    # Later ones too: whoever comes late must not take what is long published for left over.
+    records = sorted(number for number in noted if number <= newest)
     for folder, found in _folders(files, ledger, sequence, records):
         number = int(folder.rpartition("/")[2])
         published: set[str] | None = set()

@@ -85,7 +85,12 @@ class FileDestination(Destination):
                         code="sequence-passed",
                         job=target.job,
                     )
-                files = self._waiting(ledger, commit)
+                try:
+                    files = self._waiting(ledger, commit)
+                except TerminalError:
+                    if ledger.read(target.job, target.table)[1] != etag:
+                        continue  # Another has published just now, perhaps these very files.
+                    raise
                 move = self._move(ledger, target, files)
                 published = commit.published(
                     rows=commit.rows, files=len(files), bytes=sum(file.size for file in files)

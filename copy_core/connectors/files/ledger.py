@@ -143,7 +143,7 @@ class Ledger:
         for _ in range(_TRIES):
             page, etag = self.read(job, table)
             last = page.last.sequence if page.last else 0
-            over, still = self._left(job, table, last, sequence)
+            over, still = self._left(job, table, min(last, sequence), sequence)
             self._store.remove(self._folder + path for path in over)
             if not still:
                 return

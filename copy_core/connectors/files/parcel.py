@@ -40,7 +40,8 @@ class Errand(NamedTuple):
         source: where they are read.
         destination: where they go.
         keeps: whether an object that changed after it was listed is still wanted as it is now.
-        check: raises when the work must stop; called every half second at least.
+        check: raises when the work must stop; called every half second at least, and before an
+            object is placed, from any thread.
         tell: is told of objects and bytes that were carried, from any thread.
     """
 
@@ -100,6 +101,8 @@ class Parcel:
             return
         if placed is None:
             data, properties = source.fetch(entry)
+            # Who slept since may have lost the job, and others have placed what is newer.
+            self._errand.check()
             placed = destination.put(self._key, data, properties=properties)
         self._errand.tell(1, entry.size)
         self._arrived(placed)
@@ -134,6 +137,7 @@ class Parcel:
             raise self.error
         if self._digest:
             self._digest.check()
+        self._errand.check()  # As in `begin`.
         placed = upload.complete()
         self._errand.tell(1, 0)
         self._arrived(placed)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from copy_core.connectors.base import Destination, DestinationCapabilities
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
     from copy_core.connectors.files.objects import ObjectSource
     from copy_core.connectors.files.store import Entry, Store
     from copy_core.model import Slice
-
-_REMOVED_AT_ONCE = 1_000
 
 
 class Received(NamedTuple):
@@ -205,15 +202,14 @@ class ObjectDestination(Destination):
         return Agreement(self.store, target)
 
     def _mirror(self, target: Target, agreed: Agreed) -> None:
-        """Removes what an overwrite has not placed. What came after the commit stays: if we slept
-        since, a later copy may have placed it.
+        """Removes what an overwrite has not placed. What came after the commit stays, also at this
+        very moment: if we slept since, a later copy may have placed it.
         """
         if agreed.done:
             return
         others = strangers(self._below(target.object), merged(self.store, agreed.runs))
-        old = (entry.key for entry in others if entry.modified <= agreed.since)
-        while some := list(islice(old, _REMOVED_AT_ONCE)):
-            self.store.remove(some)
+        old = (entry for entry in others if entry.modified <= agreed.since)
+        self.store.discard((entry.key, entry.etag) for entry in old)
         self._agreement(target).write(agreed.plan_id, agreed.runs, done=True)
 
     def _below(self, name: str) -> Iterator[Entry]:
