@@ -32,6 +32,7 @@ from copy_core.model import (
 )
 from copy_core.outcomes import as_outcome
 from copy_core.reset import forgotten
+from copy_core.run_ids import same_chain
 from copy_core.schema import schema_to_json
 from copy_core.state import lease, tables
 from copy_core.survey import survey
@@ -67,6 +68,8 @@ class TableSteps:
         job, table = context.job, context.table(arg["table"])
         context.check()
         state, etag = tables.load(context.store, job.name, table.source)
+        if _appended_whole(table, state, run_id):
+            return {"unchanged": True, "destination": table.destination}
         if arg["full"] and state.owner != run_id:
             state = forgotten(state, run_id, truncate=True)
         if state.leftover is not None:
@@ -135,9 +138,8 @@ class TableSteps:
             "objects": pending.target.objects,
             "published": published.to_json() if published else None,
             "resumed": resumed,
-            # What was left over is finished first; then comes what is new. A full copy that is
-            # appended is not made twice.
-            "go_on": resumed and (table.mode, table.write) != ("full", "append"),
+            # What was left over is finished first; then comes what is new.
+            "go_on": resumed and not _appends_whole(table),
         }
 
     @as_outcome
@@ -315,6 +317,19 @@ class TableSteps:
     def _tell(self, table: str, event: str, count: int = 0, *, objects: bool = False) -> None:
         rows, files = (0, count) if objects else (count, 0)
         self.context.observe(Progress(table, event, rows, files=files))
+
+
+def _appends_whole(table: TableCopy) -> bool:
+    """Whether each run appends all rows once more, which none may do twice."""
+    return (table.mode, table.write) == ("full", "append")
+
+
+def _appended_whole(table: TableCopy, state: TableState, run_id: str) -> bool:
+    """Whether a run, or one that it goes on with, has appended the whole table already: that one
+    may have died before this was recorded, or only been asleep.
+    """
+    committed = state.loaded and state.pending is None
+    return _appends_whole(table) and committed and same_chain(state.owner, run_id)
 
 
 def _rejected(parts: list[tables.Part]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
 import time
 from collections.abc import Generator, Sequence
@@ -10,13 +9,13 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from contextvars import copy_context
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from copy_core import flow, telemetry
 from copy_core.errors import Cancelled
 from copy_core.failures import classify
 from copy_core.model import Outcome, RunRequest, RunSummary, TableResult
+from copy_core.run_ids import new_run_id
 from copy_core.state import lease, process
 from copy_core.steps import Steps
 from copy_core.tally import lost
@@ -28,12 +27,6 @@ if TYPE_CHECKING:
 
 _STOPPED_WAIT_S = 1.0
 _LOOK_S = 1.0
-
-
-def new_run_id(now: datetime | None = None) -> str:
-    """A name for a run that sorts by time."""
-    when = now or datetime.now(UTC)
-    return f"{when:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
 
 
 class LocalRunner:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from copy_core import telemetry
 from copy_core.errors import CopyJobError
 from copy_core.logs import log
+from copy_core.run_ids import resumed_as
 from copy_core.service import waiting
-from copy_core.service.runs import resumed_as
 from copy_core.service.schedule import upcoming
 from copy_core.state import history
 

@@ -6,13 +6,12 @@ import asyncio
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from copy_core.errors import ConfigError, ConflictError, CopyJobError
 from copy_core.model import JsonDict, RunRequest, RunSummary
 from copy_core.reset import check_alone
-from copy_core.runners.local import new_run_id
+from copy_core.run_ids import keyed, new_run_id, resumed_as, same_chain
 from copy_core.selection import selected
 from copy_core.service import run_records
 from copy_core.service.run_records import RunView
@@ -44,7 +43,7 @@ def new_request(
         full: whether to copy them anew.
         key: who gives the same key again means the same run; a new run when None.
     """
-    run_id = new_run_id() if key is None else _named_by("key", f"{job}/{key}")
+    run_id = new_run_id() if key is None else keyed(job, key)
     names = None if tables is None else tuple(tables)
     return RunRequest(run_id=run_id, job=job, trigger=trigger, tables=names, full=full)
 
@@ -171,11 +170,6 @@ async def go_on(service: Service, run: RunView) -> RunRequest:
     return rest
 
 
-def resumed_as(run_id: str) -> str:
-    """The id of the run that goes on with another one."""
-    return _named_by("resume", run_id)
-
-
 def _admit(service: Service, request: RunRequest) -> bool:
     """Checks and remembers a request; False when its run was started before."""
     store = service.store
@@ -242,12 +236,6 @@ def _rest(service: Service, run: RunView) -> RunRequest | None:
     known = [table.source for table in job.tables]
     wanted = (asked.request.tables if asked else None) or known
     done = {table.source for table in run.tables if table.status in _DONE}
-    # One that was appended whole, and could not be recorded any more, must not be appended again.
-    for table in job.tables:
-        if (table.mode, table.write) == ("full", "append"):
-            state, _ = tables.load(store, job.name, table.source)
-            if state.owner == run.run_id and state.loaded and state.pending is None:
-                done.add(table.source)
     rest = [name for name in known if name in wanted and name not in done]
     if not rest:
         return None
@@ -255,7 +243,7 @@ def _rest(service: Service, run: RunView) -> RunRequest | None:
     if full:
         # Tables that the run began anew go on where they are; if some were not begun, all begin.
         owners = (tables.load(store, job.name, name)[0].owner for name in rest)
-        full = any(owner != run.run_id for owner in owners)
+        full = any(not same_chain(owner, run.run_id) for owner in owners)
     names = None if rest == known else tuple(rest)
     return RunRequest(run_id=run_id, job=job.name, trigger="resume", tables=names, full=full)
 
@@ -263,8 +251,3 @@ def _rest(service: Service, run: RunView) -> RunRequest | None:
 def _view(found: RunSummary, progress: JsonDict | None = None) -> RunView:
     shared = {name: getattr(found, name) for name in RunSummary.model_fields}
     return RunView(**shared, progress=progress if found.status == "running" else None)
-
-
-def _named_by(kind: str, cause: str) -> str:
-    """A run's name that follows from what causes it."""
-    return f"{kind}-{sha256(cause.encode()).hexdigest()[:24]}"

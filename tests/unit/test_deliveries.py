@@ -15,14 +15,14 @@ from copy_core.errors import Cancelled, TerminalError, TransientError
 from copy_core.model import Commit, JsonDict, Outcome, Published, RunRequest, RunSummary
 from copy_core.outcomes import outcome_of
 from copy_core.runners.local import LocalRunner
-from copy_core.service import interrupted
+from copy_core.service import interrupted, runs
 from copy_core.state import history, lease, tables
 from copy_core.state.base import StateStore
 from copy_core.steps import Steps
 from copy_core.survey import Survey, survey
 from tests.unit.test_flow import Recorder
 from tests.unit.test_protocol import House, house
-from tests.unit.test_runs import Desk, desk, ended, now
+from tests.unit.test_runs import Desk, desk, died, ended, now, once, statuses, stop, then
 
 __all__ = ["desk", "house"]
 
@@ -303,3 +303,62 @@ def test_each_thread_that_finds_the_lease_lost_names_its_own_table(house: House)
 def test_what_others_ask_for_has_bounds() -> None:
     assert flow.backoff(0, "seed", retry_after=86_400) == 300
     assert len(TerminalError("x" * 1_000_000).what) < 20_000
+
+
+def test_what_a_run_appends_while_another_goes_on_with_it_is_not_appended_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was taken for dead, and was only asleep."""
+    desk.job("trial", "a", mode="full")
+    service = desk.service()
+    loaded = service.catalog.load("trial")
+    context = Context(loaded.job, loaded.connections, desk.store)
+    asleep = died(desk)
+    once(monkeypatch, runs, "_rest", then(lambda: LocalRunner(context).run(run_id=asleep)))
+    request = now(runs.resume(service, asleep))
+    assert statuses(ended(service, request.run_id)) == {"a": "unchanged"}
+    assert desk.rows("trial-a") == list(range(5))
+
+
+@pytest.mark.parametrize("killed_at", ["TableSteps._clean", "history.record_tables"])
+def test_what_was_appended_whole_is_not_appended_again_however_many_runs_go_on_with_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, killed_at: str
+) -> None:
+    """The first died before it recorded the table, the second before it planned it."""
+
+    class Died(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Died
+
+    desk.job("trial", "a", mode="full")
+    desk.job("busy", "endless")
+    service = desk.service(at_once=1)
+    loaded = service.catalog.load("trial")
+    context = Context(loaded.job, loaded.connections, desk.store)
+    with monkeypatch.context() as patch:
+        patch.setattr(f"copy_core.steps.{killed_at}", die)
+        with pytest.raises(Died):
+            LocalRunner(context).run(run_id="first")
+    lease.release(desk.store, "trial", "first")
+    desk.start(service, "busy")  # until it ends, others wait for their turn
+    second = now(runs.resume(service, "first"))
+    stop(service)
+    assert desk.rows("trial-a") == list(range(5))
+    third = now(runs.resume(desk.service(), second.run_id))
+    assert statuses(ended(service, third.run_id)) == {"a": "unchanged"}
+    assert desk.rows("trial-a") == list(range(5))
+
+
+def test_a_whole_copy_that_was_appended_is_not_planned_again_by_a_late_delivery(
+    house: House,
+) -> None:
+    house.settings = {"mode": "full", "write": "append"}
+    steps, plan, arg = staged(house)
+    commit = {**arg, "published": steps.publish(arg).value["published"]}
+    assert steps.commit(commit).status == "done"
+    assert steps.plan(plan).value["unchanged"]
+    lease.release(house.state, "job", "r")
+    assert house.one().resumed is False
+    assert [row[0] for row in house.rows()] == [1, 1]  # each run appends the whole once

@@ -13,8 +13,8 @@ import pytest
 
 from copy_core.errors import ConfigError, TransientError
 from copy_core.model import RunRequest, RunStatus, RunSummary
+from copy_core.run_ids import resumed_as
 from copy_core.service import ticker, waiting
-from copy_core.service.runs import resumed_as
 from copy_core.service.service import Service
 from copy_core.state import history
 from tests.unit.collected import collector
