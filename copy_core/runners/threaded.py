@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from copy_core.state.base import StateStore
 
 _LOOK_S = 0.2
+_LOOKS = 25
 
 
 class ThreadedRun(LocalRunner):
@@ -102,10 +103,20 @@ class ThreadedRun(LocalRunner):
             self.begun.set_result(None)
             self._wait_for_turn()
         elif outcome.error and outcome.error["code"] == lease.ELSEWHERE:
-            self.begun.set_result(None)  # another server was asked for it too, and was faster
+            self._await_other()
         elif outcome.status == "conflict" and outcome.error:
             held = lease.holder_of(self._context.store, job)
             self.begun.set_exception(_conflict(outcome.error, str(held or "")))
+
+    def _await_other(self) -> None:
+        """Another server was asked for the run too, and was faster: it takes the job, and lists the
+        run a moment later.
+        """
+        for _ in range(_LOOKS):
+            if history.run(self._context.store, self._request.run_id) is not None:
+                self.begun.set_result(None)
+                return
+            self._stopped.wait(_LOOK_S)
 
     def _never_held(self) -> None:
         """Tells whoever waits: the history says why the run failed, or nobody can say."""

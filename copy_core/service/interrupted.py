@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from copy_core.service.service import Service
     from copy_core.state.base import StateStore
 
+_PAGE = 50
 _LATEST = 20
 
 
 def left_open(service: Service) -> list[str]:
-    """The run of each job whose record is open: it is under way elsewhere, or was interrupted.
+    """The runs whose records are open: they are under way elsewhere, or were interrupted.
 
-    Older ones do not matter: what they left was taken up by the run after them.
+    Those before a run of the whole job do not matter: what they left was taken up by that.
     """
-    latest = (_latest(service.store, job) for job in service.catalog.names())
-    return [run.run_id for run in latest if run and run.status == "running"]
+    return [run_id for job in service.catalog.names() for run_id in _open(service.store, job)]
 
 
 async def take_up(service: Service, run_ids: Sequence[str]) -> list[str]:
@@ -46,9 +46,11 @@ async def _taken_up(service: Service, run_id: str) -> bool:
         run = await runs.get(service, run_id)
         if run.status == "running":
             return False
-        latest = await asyncio.to_thread(_latest, service.store, run.job)
-        if run.ended_at or (latest and latest.run_id != run_id):
+        left = await asyncio.to_thread(_open, service.store, run.job)
+        if run.ended_at or run_id not in left:
             return True  # it ended by itself, somebody resumed it, or another run came after it
+        if left[0] != run_id:
+            return False  # one after the other
         if await asyncio.to_thread(_told_to_stop, service.store, run.job, run_id):
             await runs.cancel(service, run_id)
             return True
@@ -67,10 +69,26 @@ async def _taken_up(service: Service, run_id: str) -> bool:
     return True
 
 
-def _latest(store: StateStore, job: str) -> history.RunHeader | None:
-    """The run of a job that began last."""
-    found = history.runs(store, job, _LATEST).runs
-    return next((run for run in found if run.status not in ("skipped", "conflict")), None)
+def _open(store: StateStore, job: str) -> list[str]:
+    """The open runs of a job, newest first, down to the latest run of the whole job.
+
+    It looks no further back than some runs that began, however many did not.
+    """
+    found: list[str] = []
+    began, before = 0, None
+    while True:
+        page = history.runs(store, job, _PAGE, before)
+        for run in page.runs:
+            if run.status in history.NEVER_BEGAN:
+                continue
+            if not run.ended_at:
+                found.append(run.run_id)
+            began += 1
+            if began == _LATEST or history.whole(store, run.run_id):
+                return found
+        before = page.next
+        if before is None:
+            return found
 
 
 def _told_to_stop(store: StateStore, job: str, run_id: str) -> bool:

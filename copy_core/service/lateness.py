@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from copy_core.state.base import StateStore
 
 _PAGE = 50
-_NEVER_BEGAN = ("skipped", "conflict")
 
 
 def first_due(schedules: Sequence[Schedule], after: datetime) -> datetime | None:
@@ -83,7 +82,7 @@ def answered(store: StateStore, job: str, owed: datetime) -> datetime | None:
     before = None
     while True:
         page = history.runs(store, job, _PAGE, before)
-        ended = [run for run in page.runs if run.ended_at and run.status not in _NEVER_BEGAN]
+        ended = [run for run in page.runs if run.ended_at and run.status not in history.NEVER_BEGAN]
         for run in ended:
             if _moment(run.ended_at) < owed:
                 return None
@@ -92,7 +91,7 @@ def answered(store: StateStore, job: str, owed: datetime) -> datetime | None:
                 continue
             if run.trigger == "resume":
                 resumed.add(run.run_id)
-            elif _whole(store, run.run_id):
+            elif history.whole(store, run.run_id):
                 upto = _moment(run.started_at if went_on else run.ended_at)
                 return upto if upto >= owed else None
         before = page.next
@@ -103,11 +102,6 @@ def answered(store: StateStore, job: str, owed: datetime) -> datetime | None:
 def _moved(found: waiting.Agenda, seen: waiting.Agenda, owed: datetime | None) -> waiting.Agenda:
     same = (found.owed, found.schedules) == (seen.owed, seen.schedules)
     return found.model_copy(update={"owed": owed}) if same else found
-
-
-def _whole(store: StateStore, run_id: str) -> bool:
-    asked = history.asked(store, run_id)
-    return asked is not None and asked.request.tables is None
 
 
 def _moment(text: str) -> datetime:

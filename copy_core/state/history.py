@@ -22,6 +22,8 @@ ALL = "runs/"
 _HEADER = "header"
 _ASKED = "asked"
 _TABLES = "table/"
+NEVER_BEGAN = ("skipped", "conflict")
+"""The statuses of runs that did not begin, since their job was being run."""
 END = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
@@ -110,6 +112,12 @@ def asked(store: StateStore, run_id: str) -> Asked | None:
     """What a run was asked for; None when there was no such run."""
     row = store.get(own(run_id), _ASKED)
     return parse(Asked, row, store, own(run_id)) if row else None
+
+
+def whole(store: StateStore, run_id: str) -> bool:
+    """Whether a run was asked for all tables of its job."""
+    found = asked(store, run_id)
+    return found is not None and found.request.tables is None
 
 
 def forget_asked(store: StateStore, run_id: str) -> None:

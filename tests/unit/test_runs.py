@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +19,8 @@ import pytest
 from copy_core.connectors import memory
 from copy_core.errors import ConfigError, ConflictError, TransientError
 from copy_core.model import RunRequest, RunStatus, RunSummary, Slice, TableResult
+from copy_core.run_ids import resumed_as
+from copy_core.runners import threaded
 from copy_core.runners.launcher import LocalLauncher
 from copy_core.runners.threaded import ThreadedRun
 from copy_core.service import interrupted, runs
@@ -308,6 +311,34 @@ def test_a_run_that_two_servers_start_at_once_is_carried_by_one(
     assert desk.rows("trial-gated") == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_run_that_another_server_has_taken_is_started_once_it_is_listed(
+    desk: Desk, monkeypatch: Patch, *, listed: bool
+) -> None:
+    desk.job("trial", "a")
+    service = desk.service()
+    request = runs.new_request("trial", "http", key="monday")
+    elsewhere = process.this().model_copy(update={"machine": "other"})
+    other = lease.Owner(run_id=request.run_id, holder="another server", process=elsewhere)
+    lease.claim(desk.store, "trial", 3600, other)
+    monkeypatch.setattr(threaded, "_LOOKS", 10**6 if listed else 2)
+
+    def slowly(claim: Callable[[], T]) -> T:
+        if listed:
+            begin = partial(history.begin, desk.store, request, 1, datetime.now(UTC))
+            threading.Timer(0.1, begin).start()
+        return claim()
+
+    once(monkeypatch, lease, "claim", slowly)
+    if listed:
+        now(runs.start(service, request))
+        assert now(runs.get(service, request.run_id)).status == "running"
+    else:
+        with pytest.raises(TransientError) as e:
+            now(runs.start(service, request))
+        assert e.value.code == "not-begun"
+
+
 def test_a_job_that_is_held_starts_nothing_and_names_the_holder(desk: Desk) -> None:
     desk.job("trial", "a")
     service = desk.service()
@@ -534,18 +565,18 @@ def test_a_run_that_is_cancelled_as_it_gives_its_job_back_does_not_go_on(
     assert interrupted.left_open(desk.service()) == []
 
 
-def died(desk: Desk, *copied: str, holds: float = -1, **more: Any) -> str:
+def died(desk: Desk, *copied: str, holds: float = -1, run_id: str = "died", **more: Any) -> str:
     """A run whose process died: its record is open, and its lease has run out."""
-    request = RunRequest(run_id="died", job="trial", **more)
+    request = RunRequest(run_id=run_id, job="trial", **more)
     history.ask(desk.store, request, datetime.now(UTC))
-    lease.claim(desk.store, "trial", holds, lease.Owner(run_id="died", holder="dead"))
+    lease.claim(desk.store, "trial", holds, lease.Owner(run_id=run_id, holder="dead"))
     history.begin(desk.store, request, 3, datetime.now(UTC))
     results = {
         number: TableResult(source=table, destination=table, status="copied")
         for number, table in enumerate(copied)
     }
-    history.record_tables(desk.store, "died", results)
-    return "died"
+    history.record_tables(desk.store, run_id, results)
+    return run_id
 
 
 def test_a_run_whose_process_died_is_shown_as_interrupted(desk: Desk) -> None:
@@ -706,6 +737,57 @@ def test_a_run_that_died_and_was_overtaken_before_it_was_seen_is_not_taken_up(de
     ended(service, desk.start(service))
     assert now(interrupted.take_up(service, left)) == []
     assert len(runs.listed(service).runs) == 2
+
+
+def test_a_run_whose_end_is_not_listed_yet_is_not_taken_up(desk: Desk, monkeypatch: Patch) -> None:
+    desk.job("trial", "a")
+    service = desk.service()
+    run_id = died(desk, holds=60)
+    monkeypatch.setattr(history, "_list", lambda *_: None)
+    end(desk, run_id, "failed")
+    lease.release(desk.store, "trial", run_id)
+    assert now(interrupted.take_up(service, interrupted.left_open(service))) == []
+    assert [run.run_id for run in runs.listed(service).runs] == [run_id]
+
+
+def test_a_run_that_died_is_taken_up_after_a_run_of_other_tables(desk: Desk) -> None:
+    desk.job("trial", "a", "z")
+    service = desk.service()
+    run_id = died(desk, holds=60)
+    assert now(interrupted.take_up(service, [run_id])) == [run_id]
+    lease.renew(desk.store, "trial", -1, run_id)
+    ended(service, desk.start(service, tables=["z"]))
+    assert interrupted.left_open(service) == [run_id]
+    assert now(interrupted.take_up(service, [run_id])) == []
+    run = ended(service, resumed_as(run_id))
+    assert statuses(run) == {"a": "copied", "z": "copied"}
+
+
+def test_of_two_runs_that_died_the_first_is_taken_up_after_the_second(desk: Desk) -> None:
+    desk.job("trial", "a", "z")
+    service = desk.service()
+    first_id = died(desk)
+    second_id = died(desk, run_id="later", tables=("z",))
+    left = interrupted.left_open(service)
+    assert left == [second_id, first_id]
+    assert now(interrupted.take_up(service, left)) == [first_id]
+    ended(service, resumed_as(second_id))
+    assert now(interrupted.take_up(service, [first_id])) == []
+    assert statuses(ended(service, resumed_as(first_id))) == {"a": "copied", "z": "copied"}
+    assert interrupted.left_open(service) == []
+
+
+def test_a_run_that_died_is_found_behind_all_that_were_skipped(desk: Desk) -> None:
+    desk.job("trial", "a")
+    service = desk.service()
+    run_id = died(desk)
+    at = datetime.now(UTC).isoformat()
+    for n in range(120):
+        skipped = RunSummary(
+            run_id=f"s{n}", job="trial", status="skipped", started_at=at, ended_at=at
+        )
+        history.record(desk.store, skipped)
+    assert interrupted.left_open(service) == [run_id]
 
 
 def test_a_run_that_is_cancelled_while_it_is_looked_at_is_not_taken_up(
