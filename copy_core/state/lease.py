@@ -26,6 +26,7 @@ LOOK_S = 5.0
 ELSEWHERE = "run-elsewhere"
 """The code of the error for a run that another process carries already."""
 
+_ELAPSED = getattr(time, "CLOCK_BOOTTIME", None)
 _KEY = "lease"
 _TRIES = 20
 
@@ -172,6 +173,13 @@ def holder_of(store: StateStore, job: str, now: Clock = time.time) -> Lease | No
     return None if held is None or held.free(now()) else held
 
 
+def elapsed() -> float:
+    """Seconds since some moment, those included in which the machine was suspended: on Linux the
+    monotonic clock of Python stands still meanwhile (clock_gettime(2)), and others' do not.
+    """
+    return time.monotonic() if _ELAPSED is None else time.clock_gettime(_ELAPSED)
+
+
 class Heartbeat:
     """Renews a lease from a thread while a `with` block runs; does not release it.
 
@@ -188,7 +196,7 @@ class Heartbeat:
     ) -> None:
         self._store, self._job, self._ttl, self._run_id = store, job, lease_ttl, run_id
         self._look = min(look, lease_ttl / 3)
-        self._renewed = time.monotonic()
+        self._renewed = elapsed()
         self._error: CopyJobError | None = None
         self._stop = Event()
         self._thread = Thread(target=self._beat, name=f"lease of {job}", daemon=True)
@@ -196,7 +204,7 @@ class Heartbeat:
     @property
     def lost(self) -> CopyJobError | None:
         """Why the run must not go on; None while it holds the lease."""
-        if self._error is None and time.monotonic() - self._renewed > self._ttl:
+        if self._error is None and elapsed() - self._renewed > self._ttl:
             return ConflictError(
                 "the lease ran out, since it could not be renewed in time",
                 fix="Nothing was lost: run the job again, it takes up what is left",
@@ -221,7 +229,7 @@ class Heartbeat:
 
     def _beat(self) -> None:
         while not self._stop.wait(self._look):
-            asked = time.monotonic()
+            asked = elapsed()
             try:
                 check(self._store, self._job, self._run_id)
                 if asked - self._renewed >= self._ttl / 3:

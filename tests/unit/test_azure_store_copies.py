@@ -23,7 +23,7 @@ from azure.storage.blob import ContainerClient
 from copy_core.connectors.file_options import S3Options
 from copy_core.connectors.files.store import Entry, Properties, Store
 from copy_core.connectors.files.stores import azure_fetch
-from copy_core.errors import TransientError
+from copy_core.errors import Cancelled, TransientError
 from tests.s3 import s3_client
 from tests.servers import Azurite, LocalStack
 from tests.store_proxy import proxy
@@ -187,6 +187,20 @@ def test_an_object_that_changes_meanwhile_does_not_appear(
         refused(
             lambda: target.copied(source, entry, "x", Properties()), TransientError, "file-changed"
         )
+        assert list(target.list()) == []
+
+
+def test_an_object_that_must_not_appear_any_more_does_not(
+    azurite: Azurite, container: ContainerClient, source: Store
+) -> None:
+    _, entry = put(source, 100)
+
+    def stopped() -> None:
+        raise Cancelled("the run was asked to stop")
+
+    with gate(azurite, container) as target:
+        with pytest.raises(Cancelled):
+            target.copied(source, entry, "x", Properties(), stopped)
         assert list(target.list()) == []
 
 

@@ -455,9 +455,9 @@ def test_the_service_copies_by_itself_where_it_can(
     asked = list[str]()
 
     def copied(
-        self: Store, source: Store, entry: Entry, key: str, properties: Properties | None = None
+        self: Store, source: Store, entry: Entry, key: str, *, check: Callable[[], None]
     ) -> Entry | None:
-        del properties
+        check()
         asked.append(key)
         if entry.size == 2 * PIECE:
             return None

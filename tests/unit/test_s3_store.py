@@ -15,7 +15,7 @@ from copy_core.connectors.file_options import S3Options
 from copy_core.connectors.files.store import NOTHING, Properties
 from copy_core.connectors.files.stores import s3_unfinished
 from copy_core.connectors.files.stores.s3 import S3Store
-from copy_core.errors import ConfigError, TerminalError, TransientError
+from copy_core.errors import Cancelled, ConfigError, TerminalError, TransientError
 from tests.ports import ports_of_ones_own
 from tests.s3 import s3_client
 from tests.servers import LocalStack
@@ -173,6 +173,20 @@ class TestCopies:
             store.copied(other, entry, "y", Properties())
         assert caught.value.code == "file-changed"
         assert caught.value.where["file"] == "x"
+        assert list(store.list()) == []
+        assert store.unfinished() is None
+
+    def test_a_large_object_does_not_appear_where_it_must_not_any_more(
+        self, store: S3Store, localstack: LocalStack, bucket: str
+    ) -> None:
+        other = opened(bucket, localstack.endpoint, prefix="other")
+        entry = other.put("x", bytes(7 << 20))
+
+        def stopped() -> None:
+            raise Cancelled("the run was asked to stop")
+
+        with pytest.raises(Cancelled):
+            store.copied(other, entry, "y", Properties(), stopped)
         assert list(store.list()) == []
         assert store.unfinished() is None
 

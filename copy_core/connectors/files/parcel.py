@@ -92,7 +92,9 @@ class Parcel:
     def begin(self) -> None:
         """Has the service copy the object, or carries a small one, or opens a large one."""
         source, destination, entry = self._errand.source, self._errand.destination, self.entry
-        placed = destination.copied(source, entry, self._key)
+        # Who slept since may have lost the job, and others have placed what is newer.
+        check = self._errand.check
+        placed = destination.copied(source, entry, self._key, check=check)
         if placed is None and not self.small:
             properties = source.properties(entry)
             if (checksum := Checksum.of(properties)) is not None:
@@ -101,8 +103,7 @@ class Parcel:
             return
         if placed is None:
             data, properties = source.fetch(entry)
-            # Who slept since may have lost the job, and others have placed what is newer.
-            self._errand.check()
+            check()
             placed = destination.put(self._key, data, properties=properties)
         self._errand.tell(1, entry.size)
         self._arrived(placed)

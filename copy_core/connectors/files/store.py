@@ -7,7 +7,7 @@ named by keys, paths below the root with slashes between. It holds bytes and kno
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -214,7 +214,12 @@ class Store(ABC):
         return data, properties
 
     def copied(
-        self, source: Store, entry: Entry, key: str, properties: Properties | None = None
+        self,
+        source: Store,
+        entry: Entry,
+        key: str,
+        properties: Properties | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> Entry | None:
         """Has the service copy an object of another store by itself.
 
@@ -223,11 +228,13 @@ class Store(ABC):
             entry: the object.
             key: the key that it will have.
             properties: what to keep beside it; None keeps what it has.
+            check: raises when the object must not appear any more; called before it does, where the
+                service takes more than a request for it.
 
         Returns:
             The new object; None where the service cannot (nothing was done then): stream it.
         """
-        del source, entry, key, properties
+        del source, entry, key, properties, check
         return None
 
     def signed_url(self, entry: Entry, seconds: int) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -193,7 +193,12 @@ class AzureStore(Store):
             self.take_away(self._client, batch)
 
     def copied(
-        self, source: Store, entry: Entry, key: str, properties: Properties | None = None
+        self,
+        source: Store,
+        entry: Entry,
+        key: str,
+        properties: Properties | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> Entry | None:
         blob, at = self._blob(key), partial(_address, source, entry)
         if not entry.size or not self._fetching.may(source) or at() is None:
@@ -207,6 +212,7 @@ class AzureStore(Store):
                 "the object was changed while it was copied", code="file-changed", file=entry.key
             )
         upload.kept = self._described(properties or source.properties(entry))
+        check()
         return upload.complete()
 
     def address(self, key: str) -> tuple[str, str | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -146,7 +146,12 @@ class S3Store(Store):
             self._discards.discard(batch)
 
     def copied(
-        self, source: Store, entry: Entry, key: str, properties: Properties | None = None
+        self,
+        source: Store,
+        entry: Entry,
+        key: str,
+        properties: Properties | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> Entry | None:
         confined(key)
         confined(entry.key)
@@ -155,7 +160,7 @@ class S3Store(Store):
         if source.label in self._out_of_reach:
             return None
         try:
-            return self._copy(source, entry, key, properties)
+            return self._copy(source, entry, key, properties, check)
         except TerminalError:
             return None
         except ConfigError:  # these credentials do not reach that bucket, or from this region
@@ -216,7 +221,12 @@ class S3Store(Store):
         )
 
     def _copy(
-        self, source: S3Store, entry: Entry, key: str, properties: Properties | None
+        self,
+        source: S3Store,
+        entry: Entry,
+        key: str,
+        properties: Properties | None,
+        check: Callable[[], None] = lambda: None,
     ) -> Entry:
         """Has the service copy an object; with `properties` None it keeps those that it has."""
         seen: dict[str, Any] = {
@@ -225,7 +235,7 @@ class S3Store(Store):
         }
         if entry.size > self.whole_copy:
             upload = self._upload(key, entry.size, properties or source.properties(entry))
-            return copy_in_parts(upload, entry, seen, self.copy_part)
+            return copy_in_parts(upload, entry, seen, self.copy_part, check)
         request: dict[str, Any] = {}
         if properties is not None:
             request = {"MetadataDirective": "REPLACE", "TaggingDirective": "REPLACE"}

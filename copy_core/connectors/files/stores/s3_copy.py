@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,7 +19,9 @@ PART = 512 << 20
 _THREADS = 8
 
 
-def copy_in_parts(upload: S3Upload, entry: Entry, source: Mapping[str, Any], part: int) -> Entry:
+def copy_in_parts(
+    upload: S3Upload, entry: Entry, source: Mapping[str, Any], part: int, check: Callable[[], None]
+) -> Entry:
     """Copies an object that S3 does not copy in one request.
 
     Args:
@@ -27,6 +29,7 @@ def copy_in_parts(upload: S3Upload, entry: Entry, source: Mapping[str, Any], par
         entry: the object.
         source: CopySource and CopySourceIfMatch.
         part: how large a part is at least, bytes.
+        check: raises when the object must not appear any more.
 
     Raises:
         CopyJobError: the object changed or went away, or what else went wrong.
@@ -42,6 +45,7 @@ def copy_in_parts(upload: S3Upload, entry: Entry, source: Mapping[str, Any], par
     try:
         with ThreadPoolExecutor(_THREADS) as pool:
             list(pool.map(copy_from, range(0, entry.size, size)))
+        check()
         return upload.complete()
     except BaseException:
         upload.abandon()
