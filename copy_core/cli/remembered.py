@@ -13,6 +13,7 @@ from copy_core.cli.common import DONE, Opened, print_json, show_errors, terminal
 from copy_core.cli.report import summary_lines
 from copy_core.cli.text import Column, Grid
 from copy_core.errors import ConfigError
+from copy_core.service import run_records
 from copy_core.state import history, lease, tables
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def show_run(opened: Opened, run_id: str, *, as_json: bool) -> int:
     Raises:
         ConfigError: the job has no such run.
     """
-    summary = history.run(opened.store, run_id)
+    summary = run_records.found(opened.store, run_id)
     if summary is None or summary.job != opened.job.name:
         raise ConfigError(
             f"there is no record of a run {run_id}",

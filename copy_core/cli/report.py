@@ -97,6 +97,9 @@ def _verdict(summary: RunSummary) -> str:
     files = sum(table.files_written for table in summary.tables if not table.rows_written)
     copied = [text.plural(rows, "row")] if rows or not files else []
     copied += [text.plural(files, "file")] if files else []
+    done = ", ".join(copied)
+    if not summary.ended_at:  # it is under way, or its process died
+        return f"{', '.join([summary.status, *says])} · {done} so far"
     began, ended = (datetime.fromisoformat(t) for t in (summary.started_at, summary.ended_at))
     took = text.seconds((ended - began).total_seconds())
-    return f"{', '.join(says) or summary.status} · {', '.join(copied)} in {took}"
+    return f"{', '.join(says) or summary.status} · {done} in {took}"

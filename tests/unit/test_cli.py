@@ -290,6 +290,10 @@ def test_what_a_dead_run_left_is_shown(job: Path, state: SqliteStateStore) -> No
     status = call("status", job)
     assert status.exit_code == 0
     assert "sequence 1: 1 of 2 parts copied, up to 30" in status.stdout
+    shown = call("status", job, "--run", "dead")
+    assert (shown.exit_code, "interrupted · 0 rows so far" in shown.stdout) == (0, True)
+    one = json.loads(call("status", job, "--run", "dead", "--json").stdout)
+    assert one["status"] == "interrupted"
     found = json.loads(call("status", job, "--json").stdout)
     [pending] = [table["pending"] for table in found["tables"] if table["source"] == "growing"]
     assert (pending["parts"], pending["parts_done"], pending["run_id"]) == (2, 1, "dead")
