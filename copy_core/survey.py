@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from copy_core.model import Published
     from copy_core.plan import Plan
     from copy_core.state.tables import Pending, TableState
-    from copy_core.watermark import Window
+    from copy_core.watermark import Watermark, Window
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,12 @@ class Survey:
 
 
 def survey(
-    job: Job, table: TableCopy, state: TableState, source: Source, destination: Destination
+    job: Job,
+    table: TableCopy,
+    state: TableState,
+    source: Source,
+    destination: Destination,
+    upto: Watermark | None = None,
 ) -> Survey:
     """Finds out what a table needs.
 
@@ -50,6 +55,7 @@ def survey(
         state: its state as stored.
         source: where it is read.
         destination: where it goes.
+        upto: above which value nothing is copied this time; None when all may be.
 
     Raises:
         ConfigError: the definition does not fit the source, the destination or the state.
@@ -83,7 +89,7 @@ def survey(
     known = state.loaded
     if not known:
         state = _adopt(job, table, state, destination)
-    newest = source.newest(info, column, state.watermark)
+    newest = _lower(source.newest(info, column, state.watermark), upto)
     window = planning.window_for(table, state, column, newest)
     if window is None:
         return Survey(state=state)
@@ -91,7 +97,7 @@ def survey(
         # Only now: a table with nothing new costs no look at the destination.
         adopted = _adopt(job, table, state, destination)
         if adopted.watermark != state.watermark:
-            return survey(job, table, adopted, source, destination)
+            return survey(job, table, adopted, source, destination, upto)
         state = adopted
     nulls = _nulls(table, info, window, source)
     plan = planning.make_plan(job, table, info, state, window, nulls=nulls, objects=objects)
@@ -109,6 +115,12 @@ def _nothing_new(table: TableCopy, state: TableState, source: Source) -> bool:
     column = state.incremental_column
     newest = source.newest_hidden(table.source, column, state.watermark)
     return planning.window_for(table, state, column, newest) is None
+
+
+def _lower(newest: Watermark | None, upto: Watermark | None) -> Watermark | None:
+    if newest is None or upto is None or newest.position() <= upto.position():
+        return newest
+    return upto
 
 
 def _adopt(job: Job, table: TableCopy, state: TableState, destination: Destination) -> TableState:

@@ -75,6 +75,11 @@ class TableSteps:
         if state.leftover is not None:
             state, etag = self._clean(state, state.leftover, etag, ends.destination)
         found = survey(job, table, state, ends.source, ends.destination)
+        if wait := _unsettled(table, found.plan):
+            # Looked at anew, since a description may show the table as it was then.
+            time.sleep(wait)
+            upto = found.plan.window.high if found.plan else None
+            found = survey(job, table, state, ends.source, ends.destination, upto)
         if found.resume is not None:
             resumed = found.resume.run_id != run_id
             taken = found.state.model_copy(update={"owner": run_id})
@@ -317,6 +322,20 @@ class TableSteps:
     def _tell(self, table: str, event: str, count: int = 0, *, objects: bool = False) -> None:
         rows, files = (0, count) if objects else (count, 0)
         self.context.observe(Progress(table, event, rows, files=files))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).astimezone()
+
+
+def _unsettled(table: TableCopy, plan: Plan | None) -> float:
+    """For how many seconds more rows with the newest value may come, which no later window would
+    see. The times of files and versions are closed by who gives them.
+    """
+    high = plan.window.high if plan else None
+    if plan is None or high is None or table.lookback or plan.info.hides(plan.window.column):
+        return 0.0
+    return high.unsettled(_now())
 
 
 def _appends_whole(table: TableCopy) -> bool:

@@ -8,7 +8,7 @@ durations off them.
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, localcontext
 from typing import Literal
 
@@ -27,6 +27,7 @@ _TIME = re.compile(
     r"(?:(?P<sep>[ T])(?P<clock>\d\d:\d\d(?P<seconds>:\d\d)?)(?P<fraction>\.\d+)?)?"
     r"(?P<zone>Z|[+-]\d\d:?\d\d)?"
 )
+_SETTLED_S = Decimal("1.5")  # clocks may differ a little, and a commit comes after its time
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _SPAN = re.compile(r"(\d+)\s*([smhdw])", re.IGNORECASE)
 
@@ -77,6 +78,20 @@ class Watermark(BaseModel):
             return self._with(_earlier(self.value, amount))
         except (ValueError, ArithmeticError) as e:
             raise self._wrong() from e
+
+    def unsettled(self, now: datetime) -> float:
+        """For how many seconds more rows with this very value may come: a time in whole seconds is
+        not over before the next second has begun. 0 for what is over, finer than that, or no time.
+
+        Args:
+            now: the time, with the zone that values without a zone are in, unless they are in UTC.
+        """
+        match = _TIME.fullmatch(self.value.strip()) if self.kind == "timestamp" else None
+        if match is None or not match["seconds"] or Decimal(match["fraction"] or 0):
+            return 0.0
+        clocks = [now.astimezone(UTC)] if match["zone"] else [now.astimezone(UTC), now]
+        ages = [_seconds(f"{clock:%Y-%m-%d %H:%M:%S.%f}") - self.position() for clock in clocks]
+        return max((float(_SETTLED_S - age) for age in ages if -1 <= age < _SETTLED_S), default=0.0)
 
     def _with(self, value: str) -> Watermark:
         return self.model_copy(update={"value": value})

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from copy_core import table_steps
 from copy_core.connectors import memory
 from copy_core.connectors.memory import MemoryDestination, MemorySource, MemoryStore
 from copy_core.connectors.options import MemoryOptions
@@ -107,6 +110,39 @@ def test_a_first_load_then_only_what_is_new(house: House) -> None:
     second = house.one()
     assert (second.load_type, second.lower_bound, second.upper_bound) == ("incremental", "20", "30")
     assert [row[0] for row in house.rows()] == [1, 2, 4]
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_rows_that_still_arrive_in_the_newest_second_are_not_missed(
+    house: House, monkeypatch: pytest.MonkeyPatch, *, loaded: bool
+) -> None:
+    second = datetime(2026, 1, 2, 11, 30, 7, tzinfo=UTC)
+
+    def put(*seconds: int) -> None:
+        times = [second + timedelta(seconds=s) for s in seconds]
+        schema = pa.schema([("id", pa.int64()), ("v", pa.timestamp("us", "UTC"))])
+        table = pa.table([list(range(len(seconds))), times], schema=schema)
+        house.source.put("t", table, ["id"])
+
+    def later(seconds: float) -> None:
+        waited.append(seconds)
+        put(-9, 0, 0, 1)
+
+    waited = list[float]()
+    monkeypatch.setattr(table_steps, "_now", lambda: second + timedelta(seconds=0.5))
+    monkeypatch.setattr(table_steps, "time", SimpleNamespace(sleep=later, time=time.time))
+    if loaded:
+        put(-9)
+        house.run()
+    put(-9, 0)
+    assert house.one().status == "copied"
+    assert waited == [1.0]
+    assert [row[0] for row in house.rows()] == [0, 1, 2]
+    monkeypatch.setattr(table_steps, "_now", lambda: second + timedelta(seconds=9))
+    assert house.one().status == "copied"
+    assert house.one().status == "unchanged"
+    assert [row[0] for row in house.rows()] == [0, 1, 2, 3]
+    assert waited == [1.0]
 
 
 def test_an_upsert_replaces_rows_by_the_primary_key_of_the_source(house: House) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
@@ -372,3 +372,45 @@ def test_iso_times_are_times(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "12", "2024-13-01", "2024-1-1", "2024-01-01T", "now"])
 def test_other_text_is_no_time(text: str) -> None:
     assert not is_time(text)
+
+
+# Times that are not over
+
+
+@given(
+    second=st.integers(0, 2**32),  # since 1970
+    later=st.integers(-1_000_000, 4_000_000),  # microseconds
+    hours=st.integers(-12, 14),
+    in_utc=st.booleans(),
+)
+def test_a_second_is_settled_once_it_is_over(
+    second: int, later: int, hours: int, *, in_utc: bool
+) -> None:
+    zone = timezone(timedelta(hours=hours))
+    at = datetime.fromtimestamp(second, UTC if in_utc else zone)
+    now = at + timedelta(microseconds=later)
+    wait = mark("timestamp", f"{at:%Y-%m-%d %H:%M:%S}").unsettled(now.astimezone(zone))
+    assert wait == pytest.approx(max(0, 1_500_000 - later) / 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("timestamp", "2026-01-01 12:00:00.001"),
+        ("timestamp", "2026-01-01 12:00"),
+        ("timestamp", "2026-01-01T11:59:58Z"),
+        ("timestamp", "2026-01-01T12:00:00+03:00"),
+        ("timestamp", "2026-01-01 12:00:02"),
+        ("date", "2026-01-01"),
+        ("int", "12"),
+        ("rowversion", "0x00"),
+    ],
+)
+def test_nothing_is_waited_for_without_need(kind: Kind, value: str) -> None:
+    now = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    assert mark(kind, value).unsettled(now) == 0
+
+
+def test_a_time_with_a_zone_is_settled_by_it() -> None:
+    now = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    assert mark("timestamp", "2026-01-01T14:00:00.000+02:00").unsettled(now) == 1.5
