@@ -9,10 +9,13 @@ from copy_core.connectors.base import near
 from copy_core.errors import ConfigError
 from copy_core.mapping import chosen, destination_name, mapped_schema
 from copy_core.model import Slice, Target
+from copy_core.run_ids import same_chain
 from copy_core.schema import schema_to_json
 from copy_core.watermark import EVERYTHING, Watermark, Window, next_window
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from copy_core.connectors.base import TableInfo
     from copy_core.job import Column, Condition, Job, TableCopy
     from copy_core.model import Published
@@ -83,6 +86,36 @@ def _changed(what: str, was: str | None, now: str | None, table: TableCopy) -> C
         " (with --truncate to empty the destination)",
         code="definition-changed",
     )
+
+
+def appends_whole(table: TableCopy) -> bool:
+    """Whether each run appends all rows once more, which none may do twice."""
+    return (table.mode, table.write) == ("full", "append")
+
+
+def appended_whole(table: TableCopy, state: TableState, run_id: str) -> bool:
+    """Whether a run, or one that it goes on with, has appended the whole table already: that one
+    may have died before this was recorded, or only been asleep.
+    """
+    committed = state.loaded and state.pending is None
+    return appends_whole(table) and committed and same_chain(state.owner, run_id)
+
+
+def unsettled(table: TableCopy, plan: Plan, now: datetime) -> float:
+    """For how many seconds more rows with the newest value may come, which no later window would
+    see; 0 where the job allows for late rows itself, and where whoever gives the times, of files
+    and versions, has closed them.
+
+    Args:
+        table: the table's definition.
+        plan: what is to be copied.
+        now: as for `Watermark.unsettled`.
+    """
+    high = plan.window.high
+    allowed = table.lookback or table.delay
+    if high is None or allowed or plan.info.hides(plan.window.column):
+        return 0.0
+    return high.unsettled(now)
 
 
 def watermark_column(table: TableCopy, info: TableInfo) -> str:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from copy_core import plan as planning
 from copy_core import telemetry
 from copy_core.connectors import registry
 from copy_core.context import Context, Ends, Progress
@@ -32,7 +33,6 @@ from copy_core.model import (
 )
 from copy_core.outcomes import as_outcome
 from copy_core.reset import forgotten
-from copy_core.run_ids import same_chain
 from copy_core.schema import schema_to_json
 from copy_core.state import lease, tables
 from copy_core.survey import survey
@@ -68,17 +68,17 @@ class TableSteps:
         job, table = context.job, context.table(arg["table"])
         context.check()
         state, etag = tables.load(context.store, job.name, table.source)
-        if _appended_whole(table, state, run_id):
+        if planning.appended_whole(table, state, run_id):
             return {"unchanged": True, "destination": table.destination}
         if arg["full"] and state.owner != run_id:
             state = forgotten(state, run_id, truncate=True)
         if state.leftover is not None:
             state, etag = self._clean(state, state.leftover, etag, ends.destination)
         found = survey(job, table, state, ends.source, ends.destination)
-        if wait := _unsettled(table, found.plan):
+        if found.plan and (wait := planning.unsettled(table, found.plan, _now())):
             # Looked at anew, since a description may show the table as it was then.
             time.sleep(wait)
-            upto = found.plan.window.high if found.plan else None
+            upto = found.plan.window.high
             found = survey(job, table, state, ends.source, ends.destination, upto)
         if found.resume is not None:
             resumed = found.resume.run_id != run_id
@@ -144,7 +144,7 @@ class TableSteps:
             "published": published.to_json() if published else None,
             "resumed": resumed,
             # What was left over is finished first; then comes what is new.
-            "go_on": resumed and not _appends_whole(table),
+            "go_on": resumed and not planning.appends_whole(table),
         }
 
     @as_outcome
@@ -326,29 +326,6 @@ class TableSteps:
 
 def _now() -> datetime:
     return datetime.now(UTC).astimezone()
-
-
-def _unsettled(table: TableCopy, plan: Plan | None) -> float:
-    """For how many seconds more rows with the newest value may come, which no later window would
-    see. The times of files and versions are closed by who gives them.
-    """
-    high = plan.window.high if plan else None
-    if plan is None or high is None or table.lookback or plan.info.hides(plan.window.column):
-        return 0.0
-    return high.unsettled(_now())
-
-
-def _appends_whole(table: TableCopy) -> bool:
-    """Whether each run appends all rows once more, which none may do twice."""
-    return (table.mode, table.write) == ("full", "append")
-
-
-def _appended_whole(table: TableCopy, state: TableState, run_id: str) -> bool:
-    """Whether a run, or one that it goes on with, has appended the whole table already: that one
-    may have died before this was recorded, or only been asleep.
-    """
-    committed = state.loaded and state.pending is None
-    return _appends_whole(table) and committed and same_chain(state.owner, run_id)
 
 
 def _rejected(parts: list[tables.Part]) -> int:

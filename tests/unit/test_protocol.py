@@ -145,6 +145,20 @@ def test_rows_that_still_arrive_in_the_newest_second_are_not_missed(
     assert waited == [1.0]
 
 
+@pytest.mark.parametrize("allowance", ["lookback", "delay"])
+def test_a_job_that_allows_for_late_rows_does_not_wait_for_them(
+    house: House, monkeypatch: pytest.MonkeyPatch, allowance: str
+) -> None:
+    second = datetime(2026, 1, 2, 11, 30, 7, tzinfo=UTC)
+    monkeypatch.setattr(table_steps, "_now", lambda: second + timedelta(seconds=0.3))
+    monkeypatch.setattr(table_steps, "time", SimpleNamespace(sleep=pytest.fail, time=time.time))
+    house.settings |= {"write": "upsert", allowance: "1s"}
+    schema = pa.schema([("id", pa.int64()), ("v", pa.timestamp("us", "UTC"))])
+    times = [second - timedelta(seconds=9), second]
+    house.source.put("t", pa.table([[0, 1], times], schema=schema), ["id"])
+    assert house.one().status == "copied"
+
+
 def test_an_upsert_replaces_rows_by_the_primary_key_of_the_source(house: House) -> None:
     house.settings["write"] = "upsert"
     house.put((1, 10, "a"), (2, 20, "b"))
